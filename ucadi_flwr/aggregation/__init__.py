@@ -1,0 +1,1 @@
+"""How the server combines what the sites send: pure functions over arrays."""

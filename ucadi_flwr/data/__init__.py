@@ -1,0 +1,1 @@
+"""From a site's files to tensors: DICOM, manifests, transforms, sampling, splits, the phantom."""

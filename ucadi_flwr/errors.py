@@ -1,0 +1,21 @@
+"""Every error that a user can cause.
+
+A message is one line that says what is wrong, where, and what to do. The command line
+prints it and exits with 2 (see :mod:`ucadi_flwr.cli`); nothing else catches these.
+"""
+
+
+class UcadiError(Exception):
+    """What a user can mend; the message is one line: what, where, what to do."""
+
+
+class RecipeError(UcadiError):
+    """A task or strategy recipe that cannot be used."""
+
+
+class DataError(UcadiError):
+    """A data folder, manifest or image that cannot be used."""
+
+
+class FederationError(UcadiError):
+    """A federation that cannot go on: no quorum, an answer that does not fit, a changed recipe."""

@@ -1,0 +1,1 @@
+"""Summable counts and the figures computed from them."""

@@ -1,0 +1,1 @@
+"""Inert YAML recipes: what is diagnosed (a task) and how sites learn together (a strategy)."""
