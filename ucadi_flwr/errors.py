@@ -19,3 +19,7 @@ class DataError(UcadiError):
 
 class FederationError(UcadiError):
     """A federation that cannot go on: no quorum, an answer that does not fit, a changed recipe."""
+
+
+class TrainingError(UcadiError):
+    """Local training that cannot go on, such as a loss that is not finite."""

@@ -1,0 +1,128 @@
+"""Real chest CT (TCIA Lung-PET-CT-Dx, JPEG-LS) through ``prepare``, against other readers."""
+
+import csv
+import os
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK
+from pydicom.uid import JPEGLSLossless
+
+from ucadi_flwr.data.dicom import read_volume
+from ucadi_flwr.data.prepare import PrepareResult, prepare
+
+pytestmark = pytest.mark.real_data
+
+KEPT_FOLDERS = {"Lung_Dx-A0001_s2", "Lung_Dx-A0001_s3"}
+
+
+@pytest.fixture(scope="module")
+def dicom() -> Path:
+    """The folder with the four series; skip where the environment names none."""
+    root = os.environ.get("UCADI_REAL_DATA")
+    if not root:
+        pytest.skip("set UCADI_REAL_DATA to the folder that holds ct_lung_dx_dicom")
+    folder = Path(root) / "ct_lung_dx_dicom"
+    if not folder.is_dir():
+        pytest.skip(f"UCADI_REAL_DATA has no folder {folder.name}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prepared(dicom: Path, tmp_path_factory: pytest.TempPathFactory) -> PrepareResult:
+    return prepare(dicom, tmp_path_factory.mktemp("real") / "site")
+
+
+@pytest.fixture(scope="module")
+def folders(prepared: PrepareResult) -> dict[str, str]:
+    """Name → folder, from the key."""
+    with prepared.key.open(encoding="utf-8", newline="") as file:
+        return {row["name"]: row["folder"] for row in csv.DictReader(file)}
+
+
+def test_data_is_jpeg_ls(dicom: Path) -> None:
+    syntaxes = {
+        pydicom.filereader.read_file_meta_info(path).TransferSyntaxUID
+        for path in dicom.rglob("*.dcm")
+    }
+    assert syntaxes == {JPEGLSLossless}
+
+
+def test_two_philips_series_are_kept(prepared: PrepareResult, folders: dict[str, str]) -> None:
+    assert {folders[kept.name] for kept in prepared.kept} == KEPT_FOLDERS
+    assert {kept.kernel for kept in prepared.kept} == {"L", "B"}
+    for kept in prepared.kept:
+        assert (kept.columns, kept.rows, kept.slices) == (512, 512, 64)
+        assert (kept.spacing_z_mm, kept.manufacturer, kept.contrast) == (5.0, "Philips", "no")
+        assert kept.spacing_x_mm == kept.spacing_y_mm == pytest.approx(0.841796875, abs=1e-4)
+
+
+def test_two_short_siemens_series_are_left_out(
+    prepared: PrepareResult, folders: dict[str, str]
+) -> None:
+    assert {folders[row.name] for row in prepared.excluded} == set(folders.values()) - KEPT_FOLDERS
+    assert [(row.reason, row.slices, row.detail) for row in prepared.excluded] == [
+        ("too few slices", 30, "30 slices, at least 40 needed")
+    ] * 2
+
+
+def test_nifti_is_what_simpleitk_reads_from_dicom(
+    prepared: PrepareResult, folders: dict[str, str], dicom: Path
+) -> None:
+    assert len(prepared.kept) == 2
+    for kept in prepared.kept:
+        reader = SimpleITK.ImageSeriesReader()
+        files = reader.GetGDCMSeriesFileNames(str(dicom / folders[kept.name]))
+        reader.SetFileNames(files)
+        theirs = reader.Execute()
+        ours = nibabel.load(prepared.output / "images" / f"{kept.name}.nii.gz")
+        hu = SimpleITK.GetArrayFromImage(theirs)  # (slices, rows, columns)
+        np.testing.assert_array_equal(np.asarray(ours.dataobj).T, hu)
+        assert ours.get_data_dtype() == np.int16
+        assert (hu.min(), hu.max() > 1000) == (-1024, True)
+        np.testing.assert_allclose(ours.header.get_zooms(), theirs.GetSpacing(), rtol=1e-6)
+        to_ras = np.diag([-1.0, -1.0, 1.0])  # ITK speaks LPS, NIfTI RAS
+        np.testing.assert_allclose(ours.affine[:3, 3], to_ras @ theirs.GetOrigin(), atol=1e-4)
+        direction = np.array(theirs.GetDirection()).reshape(3, 3)
+        expected = to_ras @ direction @ np.diag(theirs.GetSpacing())
+        np.testing.assert_allclose(ours.affine[:3, :3], expected, atol=1e-5)
+
+
+def test_nifti_reads_back_in_simpleitk_where_dicom_was(
+    prepared: PrepareResult, folders: dict[str, str], dicom: Path
+) -> None:
+    kept = prepared.kept[0]
+    path = prepared.output / "images" / f"{kept.name}.nii.gz"
+    ours = SimpleITK.ReadImage(str(path))
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(dicom / folders[kept.name])))
+    theirs = reader.Execute()
+    for corner in ((0, 0, 0), (511, 0, 63), (100, 400, 17)):
+        np.testing.assert_allclose(
+            ours.TransformIndexToPhysicalPoint(corner),
+            theirs.TransformIndexToPhysicalPoint(corner),
+            atol=1e-3,
+        )
+        assert ours.GetPixel(*corner) == theirs.GetPixel(*corner)
+
+
+def test_a_listed_folder_reads_as_the_same_volume(
+    prepared: PrepareResult, folders: dict[str, str], dicom: Path
+) -> None:
+    kept = prepared.kept[0]
+    volume = read_volume(dicom / folders[kept.name])
+    image = nibabel.load(prepared.output / "images" / f"{kept.name}.nii.gz")
+    np.testing.assert_array_equal(volume.hu.T, np.asarray(image.dataobj))
+    np.testing.assert_allclose(volume.affine, image.affine, atol=1e-5)
+
+
+def test_short_series_lower_the_minimum_and_fit(
+    dicom: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    out = tmp_path_factory.mktemp("real") / "short"
+    result = prepare(dicom / "Lung_Dx-A0002_s2", out, min_slices=30)
+    (kept,) = result.kept
+    assert (kept.slices, kept.spacing_z_mm, kept.kernel) == (30, 8.0, "B70f")

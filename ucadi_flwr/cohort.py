@@ -1,0 +1,109 @@
+"""The sites that take part: which node is which site, who is present, who has answered."""
+
+import time
+from collections.abc import Iterable, Iterator
+
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.serverapp import Grid
+
+from ucadi_flwr.errors import FederationError
+from ucadi_flwr.rounds import Journal
+
+POLL_SECONDS = 0.2
+GREETING_SECONDS = 300.0
+"""How long a node may take to say which site it is; its first answer imports PyTorch."""
+
+Failure = tuple[str, str]
+"""A site's name and why it did not answer."""
+
+
+class Cohort:
+    """Node id → site, learnt by asking every node once."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.sites: dict[int, str] = {}
+        self._refused: set[int] = set()
+        self._sent: dict[str, str] = {}
+
+    def gather(
+        self, grid: Grid, config: ConfigRecord, wanted: int, quorum: int, seconds: float
+    ) -> None:
+        """Wait until ``wanted`` sites are present, at most ``seconds``, and go on with a quorum.
+
+        Raises :class:`FederationError` if fewer than ``quorum`` came.
+        """
+        deadline = time.monotonic() + seconds
+        while len(list(grid.get_node_ids())) < wanted and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        self.greet(grid, config)
+        present = [site for _, site in self.present(grid)]
+        if len(present) < quorum:
+            raise FederationError(
+                f"{len(present)} sites are present ({', '.join(present) or 'none'}) after "
+                f"{seconds:.0f} s and min-sites is {quorum}"
+            )
+        self.journal.gathered(present)
+
+    def greet(self, grid: Grid, config: ConfigRecord) -> None:
+        """Ask nodes that are new which site they are; two nodes cannot be the same site."""
+        new = set(grid.get_node_ids()) - set(self.sites) - self._refused
+        content = RecordDict({"config": config})
+        messages = [
+            Message(content, node, "query", ttl=GREETING_SECONDS, group_id="0")
+            for node in sorted(new)
+        ]
+        for reply in self.exchange(grid, messages, GREETING_SECONDS):
+            if isinstance(reply, tuple):
+                self.journal.failure(0, *reply)
+                continue
+            node = reply.metadata.src_node_id
+            site = str(reply.content.config_records["config"]["site"])
+            if site in self.sites.values():
+                self._refused.add(node)
+                self.journal.failure(0, site, "a second node says that it is this site; refused")
+            else:
+                self.sites[node] = site
+
+    def present(self, grid: Grid) -> list[tuple[int, str]]:
+        """Node and site of everyone who is there now, in the order of the sites' names."""
+        online = set(grid.get_node_ids())
+        known = [(node, site) for node, site in self.sites.items() if node in online]
+        return sorted(known, key=lambda pair: pair[1])
+
+    def sender(self, reply: Message) -> str:
+        """The site that an answer comes from."""
+        return self._sent[reply.metadata.reply_to_message_id]
+
+    def exchange(
+        self, grid: Grid, messages: Iterable[Message], seconds: float
+    ) -> Iterator[Message | Failure]:
+        """Send, then yield answers as they arrive; errors and late sites come as failures."""
+        self._sent = {}
+        for message in messages:
+            node = message.metadata.dst_node_id
+            site = self.sites.get(node, f"node {node}")
+            ids = list(grid.push_messages([message]))
+            if ids:
+                self._sent[ids[0]] = site
+            else:
+                yield site, "the message could not be sent"
+        waiting = set(self._sent)
+        deadline = time.monotonic() + seconds
+        while waiting and time.monotonic() < deadline:
+            for reply in grid.pull_messages(waiting):
+                waiting.discard(reply.metadata.reply_to_message_id)
+                if reply.has_error():
+                    yield self.sender(reply), _reason(reply)
+                else:
+                    yield reply
+            if waiting:
+                time.sleep(POLL_SECONDS)
+        for message_id in sorted(waiting, key=self._sent.__getitem__):
+            yield self._sent[message_id], f"no answer within {seconds:.0f} s"
+
+
+def _reason(reply: Message) -> str:
+    """The last line of an error's text: what the site's own exception says."""
+    text = (reply.error.reason or "").strip()
+    return text.splitlines()[-1] if text else f"error code {reply.error.code}"

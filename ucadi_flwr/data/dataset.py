@@ -1,0 +1,42 @@
+"""Cases as a torch dataset; what does not change between epochs is computed once and cached."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from monai.data import PersistentDataset
+from monai.transforms import Compose
+
+from ucadi_flwr.data.manifest import Case
+from ucadi_flwr.errors import DataError
+from ucadi_flwr.recipes.task import CtVolume, GreyImage
+
+
+def make_dataset(
+    cases: Sequence[Case],
+    labels: Sequence[int],
+    transform: Compose,
+    images: CtVolume | GreyImage,
+    cache: Path,
+) -> PersistentDataset:
+    """Items are dicts with ``image`` (float32 tensor), ``label`` (class index) and ``name``.
+
+    The cache (``cache/<digest of the preprocessing>/``) holds one tensor file a case. A file that
+    is changed on disk is read again: its size and time of change are part of the key.
+    """
+    digest = hashlib.sha256(images.model_dump_json().encode()).hexdigest()[:16]
+    folder = cache / digest
+    folder.mkdir(parents=True, exist_ok=True)
+    items = [
+        {"image": str(case.path), "label": label, "name": case.name, "stamp": _stamp(case.path)}
+        for case, label in zip(cases, labels, strict=True)
+    ]
+    return PersistentDataset(items, transform, folder)
+
+
+def _stamp(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or 'not readable'}") from None
+    return f"{status.st_size}-{status.st_mtime_ns}"

@@ -1,0 +1,203 @@
+"""A tree of DICOM files → CT series → one volume in Hounsfield units, one series at a time.
+
+1. :func:`find_series` reads every header of a tree and groups the files into series;
+2. :func:`ucadi_flwr.data.series.inspect_series` judges a series from its headers;
+3. :func:`decode_series` decodes the pixels of one that passed.
+
+Every byte is untrusted: numbers are bounded, files and volumes capped, and whatever a parser
+or decoder raises ends as one :class:`~ucadi_flwr.data.series.Excluded`. Pixels may be plain,
+RLE, JPEG-LS (pyjpegls), JPEG lossless or JPEG 2000 (GDCM), through pydicom.
+
+Sources: SPEC section 2, rule 1; DICOM PS3.3 C.11.1.1.2 (rescale), PS3.10 (files).
+"""
+
+import math
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.config import disable_value_validation
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.multival import MultiValue
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from ucadi_flwr.data.series import Excluded, Geometry, Reason, Series, Slice, inspect_series
+from ucadi_flwr.errors import DataError
+
+_MAX_NUMBER = 1e5  # mm, HU or pixels: nothing true comes near it
+_TAGS: list[str] = [
+    *("PatientID", "SeriesInstanceUID", "SOPClassUID", "Modality", "ImageType", "NumberOfFrames"),
+    *("Rows", "Columns", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
+    *("RescaleSlope", "RescaleIntercept", "RescaleType"),
+    *("Manufacturer", "ConvolutionKernel", "ContrastBolusAgent"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a tree holds: series, DICOM files that do not parse, and the count of other files."""
+
+    series: tuple[Series, ...]
+    unreadable: tuple[Path, ...]
+    other_files: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Volume:
+    """``hu`` (slices, rows, columns), int16, or float32 where int16 would lose something.
+
+    ``affine`` (4, 4) maps ``(column, row, slice, 1)`` to mm in RAS: it is the NIfTI affine of
+    ``hu.T``. Slices run along the normal (feet to head, if axial).
+    """
+
+    hu: NDArray[np.int16] | NDArray[np.float32]
+    affine: NDArray[np.float64]
+
+
+def find_series(root: Path) -> Scan:
+    """Read every DICOM header under ``root``, whatever the files' names and order.
+
+    Linked folders are not entered. Series come sorted by patient and UID. Files without the
+    DICOM prefix (XML, a licence) or without a series (DICOMDIR) only count as other files; a
+    DICOM file whose header does not parse, and a folder that may not be listed, is unreadable.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder; name the folder that holds the DICOM files")
+    groups: defaultdict[tuple[str, str], list[Slice]] = defaultdict(list)
+    unreadable: list[Path] = []
+    other_files = 0
+    for path in _files(root, unreadable):
+        try:
+            header = _read_header(path)
+        except InvalidDicomError:
+            other_files += 1
+        except Exception:  # a parser of untrusted bytes raises whatever it likes
+            unreadable.append(path)
+        else:
+            if header.series_uid:
+                groups[header.patient_id, header.series_uid].append(header)
+            else:
+                other_files += 1
+    series = [Series(uid, patient, tuple(group)) for (patient, uid), group in groups.items()]
+    series.sort(key=lambda s: (s.patient_id, s.uid))
+    return Scan(tuple(series), tuple(sorted(unreadable)), other_files)
+
+
+def decode_series(series: Series, geometry: Geometry) -> Volume:
+    """Decode the pixels of one series: HU = stored × slope + intercept, each slice with its own.
+
+    Pixels outside the reconstruction circle keep the value the scanner gave them
+    (PixelPaddingValue, often far below −1024 HU): clipping to a range is the task's transform.
+    Raises :class:`Excluded` (unreadable) for a file that is cut short or does not decode.
+    """
+    hu: NDArray[Any] = np.empty(geometry.shape, dtype=np.int16)
+    for k, index in enumerate(geometry.order):
+        header = series.slices[index]
+        try:
+            stored = _decode(header)
+        except Exception as error:  # decoders raise whatever they like
+            detail = f"slice {k + 1} of {len(geometry.order)} is cut short or does not decode"
+            raise Excluded(Reason.UNREADABLE, detail) from error
+        plane = header.slope * stored.astype(np.float64) + header.intercept  # PS3.3 C.11.1.1.2
+        if hu.dtype == np.int16 and not _fits_int16(plane):
+            hu = hu.astype(np.float32)
+        hu[k] = plane
+    return Volume(hu, geometry.affine)
+
+
+def read_volume(folder: Path) -> Volume:
+    """Read a folder that holds one CT series and nothing else of DICOM; else a DataError."""
+    scan = find_series(folder)
+    if len(scan.series) != 1 or scan.unreadable:
+        raise DataError(
+            f"{folder}: {len(scan.series)} DICOM series and {len(scan.unreadable)} unreadable "
+            "files; keep one whole CT series in a folder, or run 'ucadi prepare' on it"
+        )
+    series = scan.series[0]
+    try:
+        return decode_series(series, inspect_series(series, min_slices=2))
+    except Excluded as error:
+        raise DataError(f"{folder}: {error}; take it out of the manifest") from error
+
+
+def _files(root: Path, unreadable: list[Path]) -> Iterator[Path]:
+    """Yield the regular files under ``root`` in a fixed order; note folders that stay shut."""
+    walk = os.walk(root, onerror=lambda error: unreadable.append(Path(error.filename)))
+    for folder, subfolders, names in walk:
+        subfolders.sort()
+        yield from (path for name in sorted(names) if (path := Path(folder, name)).is_file())
+
+
+def _read_header(path: Path) -> Slice:
+    """Parse one header; a deflated file is refused, as it inflates before anything is checked."""
+    with disable_value_validation():  # a warning would quote the value
+        if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            raise ValueError("deflated")
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+        return Slice(
+            path=path,
+            file_bytes=path.stat().st_size,
+            patient_id=_text(header, "PatientID"),
+            series_uid=_text(header, "SeriesInstanceUID"),
+            sop_class=_text(header, "SOPClassUID"),
+            modality=_text(header, "Modality"),
+            image_type=frozenset(_text(header, "ImageType").upper().split("/")),
+            frames=int(_number(header, "NumberOfFrames", 1)),
+            rows=int(_number(header, "Rows", 0)),
+            columns=int(_number(header, "Columns", 0)),
+            position=_numbers(header, "ImagePositionPatient", 3),
+            orientation=_numbers(header, "ImageOrientationPatient", 6),
+            pixel_spacing=_numbers(header, "PixelSpacing", 2),
+            slope=_number(header, "RescaleSlope", 0),
+            intercept=_number(header, "RescaleIntercept", math.nan),
+            rescale_type=_text(header, "RescaleType").upper(),
+            manufacturer=_text(header, "Manufacturer"),
+            kernel=_text(header, "ConvolutionKernel"),
+            contrast=_text(header, "ContrastBolusAgent").upper() not in ("", "NO", "NONE"),
+        )
+
+
+def _parts(header: pydicom.Dataset, keyword: str) -> list[Any]:
+    value = header.get(keyword)
+    return list(value) if isinstance(value, MultiValue) else [value]
+
+
+def _text(header: pydicom.Dataset, keyword: str) -> str:
+    return "/".join(str(part).strip() for part in _parts(header, keyword) if part is not None)
+
+
+def _numbers(header: pydicom.Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
+    """Read exactly ``count`` finite numbers of sane size; None if they are anything else."""
+    try:
+        numbers = tuple(float(part) for part in _parts(header, keyword))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    sane = all(abs(number) <= _MAX_NUMBER for number in numbers)  # False for NaN
+    return numbers if sane and len(numbers) == count else None
+
+
+def _number(header: pydicom.Dataset, keyword: str, default: float) -> float:
+    numbers = _numbers(header, keyword, 1)
+    return default if numbers is None else numbers[0]
+
+
+def _decode(header: Slice) -> NDArray[Any]:
+    """Decode the stored values (rows, columns) of one file."""
+    stored = pixel_array(header.path)
+    if stored.shape != (header.rows, header.columns):
+        raise ValueError("not as many pixels as the header promised")
+    return stored
+
+
+def _fits_int16(plane: NDArray[np.float64]) -> bool:
+    limits = np.iinfo(np.int16)
+    inside = limits.min <= plane.min() and plane.max() <= limits.max
+    return bool(inside and (plane == np.rint(plane)).all())

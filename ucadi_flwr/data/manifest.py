@@ -1,0 +1,328 @@
+"""Reading and checking a site's manifest: which images a site has, of whom, with which label.
+
+A site is a folder with ``manifest.csv``, or else with exactly one CSV that has the columns.
+Columns: ``name`` (a file's stem, found in the folder or in its ``images/``) or ``file`` (a
+path relative to the folder); ``label``; ``patient`` (any key, one per patient); optionally
+``site`` and ``split`` (train, validation, test). Other columns are ignored, but a column that
+identifies people (a patient's name, birth date, …) is refused: it does not belong there.
+
+The manifest is untrusted: its size is checked before it is read, and no row may lead outside
+the folder, by ``..``, an absolute path or a link. Images are found here, never opened.
+
+Source: SPEC section 2, rule 8.
+"""
+
+import csv
+import io
+import os
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+from ucadi_flwr.errors import DataError
+
+MAX_MANIFEST_BYTES = 64 * 2**20
+SUFFIXES = (".nii.gz", ".nii", ".png", ".jpg", ".jpeg")
+SPLITS = ("train", "validation", "test")
+_COLUMNS = ("name", "file", "label", "patient", "site", "split")
+_HEADER_BYTES = 64 * 2**10
+_MAX_TEXT = 1024  # characters of one value
+_SHOWN = 3  # offences named in one message
+_MAX_LISTED = 8  # columns or files named in one message
+_MAX_SHOWN = 40  # characters of a value in a message
+_IDENTIFYING_PARTS = (
+    *("patientname", "patientsname", "nameofpatient", "surname", "firstname", "lastname"),
+    *("familyname", "givenname", "middlename", "maidenname", "forename", "fullname"),
+    *("birthdate", "dateofbirth", "birthday", "medicalrecord", "socialsecurity", "nhsnumber"),
+    *("phonenumber", "homeaddress", "patientaddress", "geburtsdatum", "datadinascita"),
+    *("patientenname", "codicefiscale", "姓名", "出生日期", "身份证"),
+)
+_IDENTIFYING = frozenset(
+    {"dob", "mrn", "ssn", "phone", "telephone", "email", "address", "passport"}
+    | {"vorname", "nachname", "cognome", "prénom", "initials"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One image of one patient, with its label: a file, or a folder with a DICOM series."""
+
+    name: str
+    path: Path
+    label: str
+    patient: str
+    site: str
+    split: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    line: int
+    values: dict[str, str]
+
+
+_Offence = tuple[int, str]
+"""A line of the manifest and what is wrong there."""
+
+
+def read_manifest(
+    folder: Path, labels: Collection[str], default_site: str | None = None
+) -> list[Case]:
+    """Read a site's manifest, in the order of its rows; ``labels`` are those a row may have.
+
+    Without a ``site`` column, the site is ``default_site`` or else the folder's name. A patient
+    key means one person throughout a manifest, whatever the site. Raises DataError, one line
+    that names file, lines and remedy, for anything that is not as described above.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; name a site's folder with its manifest")
+    root = folder.resolve()
+    try:
+        manifest = _find_manifest(root)
+        header, rows = _read_rows(manifest)
+        if not rows:
+            raise DataError(f"{manifest}: has no rows; add one per image")
+        _check_values(manifest, rows, labels)
+        _check_splits(manifest, rows)
+        paths = _find_images(root, manifest, header, rows)
+    except OSError as error:
+        raise DataError(f"{root}: cannot be read ({error.strerror}); mend its rights") from error
+    site = default_site or root.name
+    return [
+        Case(
+            name=row.values.get("name") or row.values["file"],
+            path=path,
+            label=row.values["label"],
+            patient=row.values["patient"],
+            site=row.values.get("site", site),
+            split=row.values.get("split") or None,
+        )
+        for row, path in zip(rows, paths, strict=True)
+    ]
+
+
+def sites(cases: Iterable[Case]) -> dict[str, list[Case]]:
+    """Group cases by site, sites in the order of their names."""
+    groups: defaultdict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        groups[case.site].append(case)
+    return dict(sorted(groups.items()))
+
+
+def _find_manifest(root: Path) -> Path:
+    manifest = root / "manifest.csv"
+    if manifest.is_file():
+        return manifest
+    tables = sorted(path for path in root.glob("*.csv") if path.is_file())
+    fitting = [path for path in tables if not _missing(_peek_columns(path))]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        names = _list(path.name for path in fitting)
+        raise DataError(f"{root}: {names} could each be the manifest; call one manifest.csv")
+    wanted = "columns name or file, label and patient"
+    if tables:
+        names = _list(path.name for path in tables)
+        raise DataError(f"{root}: no manifest.csv, and no {wanted} in {names}; add what is missing")
+    raise DataError(f"{root}: no manifest; add manifest.csv with {wanted}")
+
+
+def _peek_columns(path: Path) -> list[str]:
+    """Read the column names of what may be no manifest at all; none if they do not parse."""
+    with path.open("rb") as file:
+        first = file.read(_HEADER_BYTES).decode("utf-8-sig", errors="replace").splitlines()[:1]
+    try:
+        return [column.strip().casefold() for column in next(csv.reader(first, strict=True), [])]
+    except csv.Error:
+        return []
+
+
+def _read_rows(manifest: Path) -> tuple[list[str], list[_Row]]:
+    """Read column names, lower case, and rows with their line numbers; skip blank rows."""
+    size = manifest.stat().st_size
+    if size > MAX_MANIFEST_BYTES:
+        raise DataError(f"{manifest}: {size} bytes, at most {MAX_MANIFEST_BYTES}; divide it")
+    try:
+        text = manifest.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        place = f"byte {error.start}"
+        raise DataError(f"{manifest}: not UTF-8 at {place}; save it as CSV UTF-8") from None
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[_Row] = []
+    uneven: list[_Offence] = []
+    line = 1
+    try:
+        header = [column.strip().casefold() for column in next(reader, [])]
+        line = reader.line_num + 1
+        for fields in reader:
+            values = [field.strip() for field in fields]
+            if any(values) and len(values) == len(header):
+                rows.append(_Row(line, dict(zip(header, values, strict=True))))
+            elif any(values):
+                uneven.append((line, f"{len(values)} fields"))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{manifest}: line {line} is not CSV ({error}); mend it") from None
+    _check_columns(manifest, header)
+    _refuse(manifest, "more or fewer fields than columns", uneven, f"give {len(header)} a row")
+    return header, rows
+
+
+def _missing(header: Collection[str]) -> list[str]:
+    missing = [column for column in ("label", "patient") if column not in header]
+    return missing if "name" in header or "file" in header else ["name or file", *missing]
+
+
+def _check_columns(manifest: Path, header: Sequence[str]) -> None:
+    missing = _missing(header)
+    if missing:
+        hint = " (separate columns by commas)" if any(";" in column for column in header) else ""
+        found = f"the columns are {_list(header)}{hint}" if header else "the file is empty"
+        raise DataError(f"{manifest}: no column {_list(missing)}; {found}; add what is missing")
+    repeated = sorted({column for column in header if header.count(column) > 1 and column})
+    if repeated:
+        raise DataError(f"{manifest}: line 1 has column {_list(repeated)} twice; keep one")
+    people = [column for column in header if _identifies(column)]
+    if people:
+        raise DataError(
+            f"{manifest}: column {_list(people)} identifies people and does not belong here; "
+            "remove it, and give each patient a pseudonym in column patient"
+        )
+
+
+def _identifies(column: str) -> bool:
+    plain = "".join(filter(str.isalnum, column))
+    return plain in _IDENTIFYING or any(part in plain for part in _IDENTIFYING_PARTS)
+
+
+def _check_values(manifest: Path, rows: Sequence[_Row], labels: Collection[str]) -> None:
+    def offences(column: str, bad: Callable[[str], bool]) -> list[_Offence]:
+        values = ((row.line, row.values.get(column)) for row in rows)
+        return [(line, _quote(v)) for line, v in values if v is not None and bad(v)]
+
+    for column in _COLUMNS:
+        strange = offences(column, lambda v: not v.isprintable() or len(v) > _MAX_TEXT)
+        _refuse(manifest, f"{column} is not one plain line", strange, "write it again")
+    valid = f"labels are {', '.join(sorted(labels))}"
+    _refuse(manifest, "label is empty", offences("label", lambda v: not v), f"fill it in: {valid}")
+    _refuse(manifest, "unknown label", offences("label", lambda v: v not in labels), valid)
+    for column in ("name", "file", "patient", "site"):
+        empty = offences(column, lambda v: not v)
+        _refuse(manifest, f"{column} is empty", empty, "fill it in, or remove the row")
+
+
+def _check_splits(manifest: Path, rows: Sequence[_Row]) -> None:
+    """Demand one known split per patient, and a split for every row or for none."""
+    given = [(row, row.values.get("split", "")) for row in rows]
+    if not any(split for _, split in given):
+        return
+    unknown = [(row.line, _quote(split)) for row, split in given if split not in SPLITS]
+    _refuse(manifest, "unknown split", unknown, f"splits are {', '.join(SPLITS)}, or none at all")
+    first: dict[str, tuple[int, str]] = {}
+    torn: list[_Offence] = []
+    for row, split in given:
+        line, other = first.setdefault(row.values["patient"], (row.line, split))
+        if split != other:
+            patient = _quote(row.values["patient"])
+            torn.append((row.line, f"{patient}: {split}, but {other} in line {line}"))
+    _refuse(manifest, "one patient in two splits", torn, "keep all images of a patient together")
+
+
+def _find_images(
+    root: Path, manifest: Path, header: Sequence[str], rows: Sequence[_Row]
+) -> list[Path]:
+    """Find every row's image inside ``root``, no image and no name twice."""
+    column = "file" if "file" in header else "name"
+    find = _by_file(root) if column == "file" else _by_name(root)
+    real_folder = cache(os.path.realpath)
+    paths: list[Path] = []
+    lost: list[_Offence] = []
+    seen: dict[str, int] = {}
+    repeated: list[_Offence] = []
+    for row in rows:
+        value = row.values[column]
+        found = find(value)
+        if isinstance(found, str):
+            lost.append((row.line, f"{_quote(value)} {found}"))
+            continue
+        linked = found.is_symlink()
+        real = os.path.realpath(found) if linked else f"{real_folder(found.parent)}/{found.name}"
+        if not Path(real).is_relative_to(root):
+            lost.append((row.line, f"{_quote(value)} is a link that leaves the folder"))
+            continue
+        paths.append(found)
+        keys = {f"path {real}", f"name {row.values.get('name', value)}"}
+        before = min((seen[key] for key in keys if key in seen), default=None)
+        if before is not None:
+            repeated.append((row.line, f"{_quote(value)}, as in line {before}"))
+        seen.update(dict.fromkeys(keys, row.line))
+    _refuse(manifest, "no such image", lost, f"mend column {column}, or remove the row")
+    _refuse(manifest, "the same image or name twice", repeated, "keep one row per image")
+    return paths
+
+
+def _by_name(root: Path) -> Callable[[str], Path | str]:
+    """Index the folder and its ``images/`` once; a name gives its path or what is wrong."""
+    index: defaultdict[str, list[Path]] = defaultdict(list)
+    for folder in (root, root / "images"):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if (stem := _stem(path)) is not None:
+                index[stem].append(path)
+
+    def find(name: str) -> Path | str:
+        found = index.get(name, [])
+        if len(found) > 1:
+            return f"is both {_list(str(path.relative_to(root)) for path in found)}"
+        if not found:
+            return f"is not in the folder or its images/ with {', '.join(SUFFIXES)}"
+        return found[0]
+
+    return find
+
+
+def _by_file(root: Path) -> Callable[[str], Path | str]:
+    """Give a relative path's image or what is wrong with it."""
+
+    def find(file: str) -> Path | str:
+        relative = PurePosixPath(file)
+        if relative.is_absolute() or ".." in relative.parts or "\\" in file:
+            return "is not a path inside the folder, written with /"
+        path = root / relative
+        if not os.access(path, os.R_OK):
+            return "does not exist or may not be read"
+        if path == root or _stem(path) is None:
+            return f"is not a DICOM folder or one of {', '.join(SUFFIXES)}"
+        return path
+
+    return find
+
+
+def _stem(path: Path) -> str | None:
+    """Give the name an image goes by: without its suffix, or a folder's name; None if neither."""
+    if path.is_dir():
+        return path.name
+    suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
+    return path.name[: -len(suffix)] if suffix else None
+
+
+def _refuse(manifest: Path, what: str, offences: Sequence[_Offence], remedy: str) -> None:
+    """Raise one line that names the first few offences and counts the others, if any."""
+    if not offences:
+        return
+    shown = ", ".join(
+        f"line {line} ({text})" if text else f"line {line}" for line, text in offences[:_SHOWN]
+    )
+    more = f" and {len(offences) - _SHOWN} more" if len(offences) > _SHOWN else ""
+    raise DataError(f"{manifest}: {what}: {shown}{more}; {remedy}")
+
+
+def _quote(text: str) -> str:
+    """Show an untrusted value on one short line."""
+    return repr(text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…") if text else ""
+
+
+def _list(values: Iterable[str]) -> str:
+    quoted = [_quote(value) for value in values if value]
+    return ", ".join(quoted[:_MAX_LISTED]) + (", …" if len(quoted) > _MAX_LISTED else "")

@@ -1,0 +1,38 @@
+"""A model's probabilities for a site's test cases."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils.data import Dataset
+
+SAMPLES_AT_ONCE = 16
+
+
+def probabilities(
+    model: nn.Module, dataset: Dataset[dict[str, torch.Tensor]], device: torch.device
+) -> NDArray[np.float64]:
+    """Softmax averaged over each case's S samples, shape `(N, classes)` (S0, S1: S = 5)."""
+    model.eval()
+    rows: list[NDArray[np.float64]] = []
+    with torch.inference_mode():
+        for stacks in _chunks(dataset):
+            logits = model(torch.cat(stacks).to(device))
+            scores = torch.softmax(logits.double(), dim=1).cpu()
+            for part in torch.split(scores, [len(stack) for stack in stacks]):
+                rows.append(part.mean(dim=0).numpy())
+    return np.stack(rows)
+
+
+def _chunks(dataset: Dataset[dict[str, torch.Tensor]]) -> Iterator[list[torch.Tensor]]:
+    """Cases' samples in groups of about :data:`SAMPLES_AT_ONCE`, never dividing a case."""
+    stacks: list[torch.Tensor] = []
+    for i in range(len(dataset)):  # type: ignore[arg-type]  # torch's Dataset declares no length
+        stacks.append(dataset[i]["image"])
+        if sum(map(len, stacks)) >= SAMPLES_AT_ONCE:
+            yield stacks
+            stacks = []
+    if stacks:
+        yield stacks

@@ -1,0 +1,117 @@
+"""Progress of a grid of runs on the terminal: bars where there is one, plain lines elsewhere."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+
+
+class Watch:
+    """Follows one run's journal."""
+
+    def __init__(self, journal: Path, on_event: Callable[[dict[str, Any]], None]) -> None:
+        self._journal, self._on_event = journal, on_event
+        self._read = 0
+        self.stopped = ""
+
+    def poll(self) -> None:
+        """Report the lines that were written since the last call."""
+        if not self._journal.is_file():
+            return
+        with self._journal.open("rb") as file:
+            file.seek(self._read)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._read += len(line)
+                event = json.loads(line)
+                if event["event"] == "stopped":
+                    self.stopped = event["reason"]
+                self._on_event(event)
+
+
+class Progress:
+    """A context that shows one bar for the whole grid, in rounds, with the time left."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._rounds: Mapping[tuple[str, int], int] = {}
+        self._grid = self._bars.add_task("rounds", total=None, visible=False)
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+    def plan(self, rounds: Mapping[tuple[str, int], int]) -> None:
+        """The cells to come, (strategy, seed) → rounds."""
+        self._rounds = rounds
+        self._bars.update(self._grid, total=sum(rounds.values()), visible=True)
+
+    @contextmanager
+    def step(self, what: str, total: int) -> Iterator[Callable[[], None]]:
+        """A piece of preparation; call what is yielded once for each of ``total`` items."""
+        self._console.print(f"{what} …")
+        task = self._bars.add_task(what, total=total)
+        yield lambda: self._bars.advance(task)
+        self._bars.remove_task(task)
+
+    @contextmanager
+    def cell(self, strategy: str, seed: int, journal: Path) -> Iterator[Watch]:
+        """One cell; poll what is yielded while it runs."""
+        name = f"{strategy} · seed {seed}"
+        done = 0
+
+        def show(event: dict[str, Any]) -> None:
+            nonlocal done
+            match event:
+                case {"event": "answer", "round": number, "site": site, "loss": loss}:
+                    self._tell(name, f"round {number} · {site} loss {loss:.3f}", quiet=True)
+                case {"event": "round", "round": number, "rounds": rounds, "loss": loss}:
+                    done += 1
+                    self._bars.advance(self._grid)
+                    self._tell(name, f"round {number}/{rounds} · loss {loss:.3f}")
+                case {"event": "failure", "site": site, "reason": reason}:
+                    self._console.print(f"{name} · {site} left out: {reason}", markup=False)
+                case {"event": "stopped", "reason": reason}:
+                    self._console.print(f"{name} · stopped: {reason}", markup=False)
+
+        watch = Watch(journal, show)
+        self._tell(name, "starting")
+        yield watch
+        watch.poll()
+        self._bars.advance(self._grid, self._rounds[strategy, seed] - done)
+
+    def _tell(self, name: str, text: str, *, quiet: bool = False) -> None:
+        self._bars.update(self._grid, description=f"{name} · {text}")
+        if not self._console.is_terminal and not quiet:
+            self._console.print(f"{name} · {text}", markup=False)

@@ -1,0 +1,137 @@
+"""``results.json``: what an experiment found, as a typed document. docs/results.md explains it."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ucadi_flwr.errors import DataError
+
+MAX_BYTES = 256 * 2**20
+"""A larger results.json (bytes) is refused unread."""
+
+
+class Part(BaseModel):
+    """A part of the document: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RecipeRef(Part):
+    """A recipe by name and digest (SHA-256 of its canonical JSON)."""
+
+    name: str
+    digest: str
+
+
+class SiteRound(Part):
+    """One site in one round; ``seconds`` of its own work."""
+
+    examples: int
+    epochs: int
+    loss: float
+    seconds: float
+
+
+class Failure(Part):
+    """A site that was left out, and why."""
+
+    site: str
+    reason: str
+
+
+class Round(Part):
+    """One round; bytes are those of the model's arrays over all sites."""
+
+    round: int
+    seconds: float
+    bytes_up: int
+    bytes_down: int
+    sites: dict[str, SiteRound]
+    failures: list[Failure]
+
+
+class Figures(Part):
+    """One model on one site's test cases; None where a figure is not defined.
+
+    Decision: argmax is the positive class; AUC: of its probability. ``confusion``: rows true,
+    columns predicted, in the order of the task's classes.
+    """
+
+    n: int
+    auc: float | None
+    sensitivity: float | None
+    specificity: float | None
+    accuracy: float
+    confusion: list[list[int]]
+
+
+class Model(Part):
+    """A trained model: where, its file in the results folder, and its tests by site."""
+
+    trained_at: str = Field(description="'all', or the one site that trained it")
+    file: str
+    sha256: str
+    test: dict[str, Figures]
+
+
+class Cell(Part):
+    """One strategy × seed. A cell that failed has an ``error`` and whatever came before it."""
+
+    strategy: RecipeRef
+    seed: int
+    seconds: float
+    parameters: int
+    rounds: list[Round]
+    models: list[Model]
+    error: str | None = None
+
+
+class TaskRef(RecipeRef):
+    """The task, with what a reader of the figures needs to know of it."""
+
+    summary: str
+    classes: list[str]
+    positive_class: str
+    phantom: bool = Field(description="whether the images were computed, not taken")
+
+
+class SiteData(Part):
+    """A site's cases by part and class."""
+
+    train: dict[str, int]
+    validation: dict[str, int]
+    test: dict[str, int]
+
+
+class Results(Part):
+    """The whole document."""
+
+    schema_version: Literal[1] = 1
+    created: str = Field(description="ISO 8601, UTC")
+    command: str
+    task: TaskRef
+    sites: dict[str, SiteData]
+    environment: dict[str, str]
+    cells: list[Cell]
+
+
+def write_results(path: Path, results: Results) -> None:
+    """Write atomically."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(results.model_dump_json(indent=2), encoding="utf-8")
+    partial.replace(path)
+
+
+def read_results(path: Path) -> Results:
+    """Read and check; raise :class:`DataError` naming the file and the first problem."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"{path}: larger than {MAX_BYTES} bytes; not a results file")
+        return Results.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; run an experiment first") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path}: {where}: {first['msg']}") from None

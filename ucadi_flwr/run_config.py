@@ -1,0 +1,51 @@
+"""The flat settings of one Flower run, as ``pyproject.toml`` and ``flwr run -c`` hold them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ucadi_flwr.errors import RecipeError
+
+
+class RunConfig(BaseModel):
+    """One task × one strategy × one seed. Flower allows neither lists nor absent values."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: str = Field(min_length=1, description="name or file of the task recipe")
+    strategy: str = Field(min_length=1, description="name or file of the strategy recipe")
+    data: str = Field(description="data folder; empty for the task's phantom")
+    sites: int = Field(ge=0, description="deal the folder to so many sites; 0: as it stands")
+    nodes: int = Field(ge=0, description="sites to wait for before round 1; 0: the quorum")
+    rounds: int = Field(ge=0, description="0: as many as make up the task's epochs")
+    seed: int = Field(ge=0)
+    out: str = Field(min_length=1, description="folder of the experiment")
+    name: str = Field(description="folder of this run within it; empty for the folder itself")
+    threads: int = Field(ge=1, description="processor threads of one site")
+
+    @property
+    def folder(self) -> Path:
+        """The experiment's folder."""
+        return Path(self.out)
+
+    @property
+    def cell(self) -> Path:
+        """The folder of this run's results."""
+        return self.folder / self.name
+
+    @property
+    def data_folder(self) -> Path:
+        """Where the sites' images are; the phantom stands in for missing ones."""
+        return Path(self.data) if self.data else self.folder / "phantom"
+
+    @classmethod
+    def read(cls, values: Mapping[str, bool | float | int | str]) -> "RunConfig":
+        """Flower's run-config → settings; raise :class:`RecipeError` naming the first bad key."""
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise RecipeError(
+                f"run-config: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+            ) from None
