@@ -12,6 +12,7 @@ from pydicom.uid import (
     CTImageStorage,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGLosslessSV1,
     generate_uid,
 )
@@ -72,6 +73,22 @@ def truncate(path: Path, keep: float) -> None:
     path.write_bytes(raw[: int(len(raw) * keep)])
 
 
+def transcode(path: Path, syntax: int) -> None:
+    """Store one file's pixels in another transfer syntax, as archives do."""
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(path))
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(syntax))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    writer.SetFileName(str(path))
+    assert writer.Write()
+
+
 def _header(stored: NDArray[np.uint16], series_uid: str, patient_id: str, k: int) -> Dataset:
     header = Dataset()
     header.file_meta = FileMetaDataset()
@@ -100,25 +117,14 @@ def _header(stored: NDArray[np.uint16], series_uid: str, patient_id: str, k: int
 
 
 def _save(header: Dataset, path: Path, syntax: str) -> None:
+    by_gdcm = {  # pydicom encodes the others
+        JPEGLosslessSV1: gdcm.TransferSyntax.JPEGLosslessProcess14_1,
+        JPEG2000Lossless: gdcm.TransferSyntax.JPEG2000Lossless,
+    }
     plain = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
     header.file_meta.TransferSyntaxUID = syntax if syntax in plain else ExplicitVRLittleEndian
-    if syntax not in plain and syntax != JPEGLosslessSV1:
+    if syntax not in plain and syntax not in by_gdcm:
         header.compress(syntax, generate_instance_uid=False)
     header.save_as(path, enforce_file_format=True)
-    if syntax == JPEGLosslessSV1:  # pydicom cannot encode it
-        _transcode(path, gdcm.TransferSyntax.JPEGLosslessProcess14_1)
-
-
-def _transcode(path: Path, syntax: int) -> None:
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(path))
-    assert reader.Read()
-    change = gdcm.ImageChangeTransferSyntax()
-    change.SetTransferSyntax(gdcm.TransferSyntax(syntax))
-    change.SetInput(reader.GetImage())
-    assert change.Change()
-    writer = gdcm.ImageWriter()
-    writer.SetFile(reader.GetFile())
-    writer.SetImage(change.GetOutput())
-    writer.SetFileName(str(path))
-    assert writer.Write()
+    if syntax in by_gdcm:
+        transcode(path, by_gdcm[syntax])

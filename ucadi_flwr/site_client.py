@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from flwr.client import NumPyClient
 from flwr.common import NDArrays, Scalar
-from monai.data import PersistentDataset
 from monai.transforms import Compose
 from torch import nn
 
 from ucadi_flwr.build import make_model, set_schedule
-from ucadi_flwr.data.dataset import make_dataset
+from ucadi_flwr.data.dataset import CachedCases, make_dataset
 from ucadi_flwr.data.partition import Part
 from ucadi_flwr.data.sites import Site
 from ucadi_flwr.data.transforms import for_testing, for_training
@@ -106,7 +105,7 @@ class SiteClient(NumPyClient):
         write_state(model, dict(zip(self.names, parameters, strict=True)))
         return model.to(self.device)
 
-    def _dataset(self, part: Part, transform: Compose) -> PersistentDataset:
+    def _dataset(self, part: Part, transform: Compose) -> CachedCases:
         return make_dataset(
             self.site.parts[part], self.site.labels(part), transform, self.task.images, self.cache
         )

@@ -4,11 +4,13 @@ import csv
 import os
 from pathlib import Path
 
+import gdcm
 import nibabel
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK
+from dicom_factory import transcode
 from pydicom.uid import JPEGLSLossless
 
 from ucadi_flwr.data.dicom import read_volume
@@ -40,7 +42,7 @@ def prepared(dicom: Path, tmp_path_factory: pytest.TempPathFactory) -> PrepareRe
 def folders(prepared: PrepareResult) -> dict[str, str]:
     """Name → folder, from the key."""
     with prepared.key.open(encoding="utf-8", newline="") as file:
-        return {row["name"]: row["folder"] for row in csv.DictReader(file)}
+        return {row["name"]: row["folder"] for row in csv.DictReader(file, delimiter="\t")}
 
 
 def test_data_is_jpeg_ls(dicom: Path) -> None:
@@ -117,6 +119,18 @@ def test_a_listed_folder_reads_as_the_same_volume(
     image = nibabel.load(prepared.output / "images" / f"{kept.name}.nii.gz")
     np.testing.assert_array_equal(volume.hu.T, np.asarray(image.dataobj))
     np.testing.assert_allclose(volume.affine, image.affine, atol=1e-5)
+
+
+def test_jpeg_lossless_copy_gives_the_same_volume(dicom: Path, tmp_path: Path) -> None:
+    source = dicom / "Lung_Dx-A0002_s2"
+    for path in source.iterdir():
+        image = pydicom.dcmread(path)
+        image.decompress(generate_instance_uid=False)
+        image.save_as(tmp_path / path.name)
+        transcode(tmp_path / path.name, gdcm.TransferSyntax.JPEGLosslessProcess14_1)
+    theirs, ours = read_volume(source), read_volume(tmp_path)
+    np.testing.assert_array_equal(ours.hu, theirs.hu)
+    np.testing.assert_allclose(ours.affine, theirs.affine)
 
 
 def test_short_series_lower_the_minimum_and_fit(

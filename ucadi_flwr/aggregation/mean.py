@@ -63,7 +63,10 @@ class WeightedMean:
         self.contributions += 1
 
     def mean(self) -> dict[str, NDArray[np.float32]]:
-        """The mean as float32; identical contributions give themselves back, bit for bit."""
+        """The mean as float32.
+
+        Identical contributions give themselves back bit for bit, values below 2^-40 to 2^-64.
+        """
         if self.total_weight == 0:
             raise FederationError("the mean of no contributions is not defined")
         return {

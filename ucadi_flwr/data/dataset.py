@@ -3,13 +3,28 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from monai.data import PersistentDataset
 from monai.transforms import Compose
 
 from ucadi_flwr.data.manifest import Case
-from ucadi_flwr.errors import DataError
+from ucadi_flwr.errors import DataError, UcadiError
 from ucadi_flwr.recipes.task import CtVolume, GreyImage
+
+
+class CachedCases(PersistentDataset):
+    """MONAI's dataset with a cache on disk; a broken file is told in our words, not MONAI's."""
+
+    def _transform(self, index: int) -> dict[str, Any]:
+        try:
+            item: dict[str, Any] = super()._transform(index)
+        except RuntimeError as error:
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, UcadiError):
+                cause = cause.__cause__
+            raise cause or error from None
+        return item
 
 
 def make_dataset(
@@ -18,7 +33,7 @@ def make_dataset(
     transform: Compose,
     images: CtVolume | GreyImage,
     cache: Path,
-) -> PersistentDataset:
+) -> CachedCases:
     """Items are dicts with ``image`` (float32 tensor), ``label`` (class index) and ``name``.
 
     The cache (``cache/<digest of the preprocessing>/``) holds one tensor file a case. A file that
@@ -31,7 +46,7 @@ def make_dataset(
         {"image": str(case.path), "label": label, "name": case.name, "stamp": _stamp(case.path)}
         for case, label in zip(cases, labels, strict=True)
     ]
-    return PersistentDataset(items, transform, folder)
+    return CachedCases(items, transform, folder)
 
 
 def _stamp(path: Path) -> str:

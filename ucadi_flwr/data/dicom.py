@@ -6,7 +6,7 @@
 
 Every byte is untrusted: numbers are bounded, files and volumes capped, and whatever a parser
 or decoder raises ends as one :class:`~ucadi_flwr.data.series.Excluded`. Pixels may be plain,
-RLE, JPEG-LS (pyjpegls), JPEG lossless or JPEG 2000 (GDCM), through pydicom.
+RLE, JPEG-LS, JPEG lossless or JPEG 2000 (see :mod:`ucadi_flwr.data.decode`).
 
 Sources: SPEC section 2, rule 1; DICOM PS3.3 C.11.1.1.2 (rescale), PS3.10 (files).
 """
@@ -15,6 +15,7 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,9 @@ from pydicom.config import disable_value_validation
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.multival import MultiValue
-from pydicom.pixels.utils import pixel_array
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from ucadi_flwr.data.decode import Plane, read_planes
 from ucadi_flwr.data.series import Excluded, Geometry, Reason, Series, Slice, inspect_series
 from ucadi_flwr.errors import DataError
 
@@ -99,17 +100,19 @@ def decode_series(series: Series, geometry: Geometry) -> Volume:
     Raises :class:`Excluded` (unreadable) for a file that is cut short or does not decode.
     """
     hu: NDArray[Any] = np.empty(geometry.shape, dtype=np.int16)
-    for k, index in enumerate(geometry.order):
-        header = series.slices[index]
-        try:
-            stored = _decode(header)
-        except Exception as error:  # decoders raise whatever they like
-            detail = f"slice {k + 1} of {len(geometry.order)} is cut short or does not decode"
-            raise Excluded(Reason.UNREADABLE, detail) from error
-        plane = header.slope * stored.astype(np.float64) + header.intercept  # PS3.3 C.11.1.1.2
-        if hu.dtype == np.int16 and not _fits_int16(plane):
-            hu = hu.astype(np.float32)
-        hu[k] = plane
+    ordered = [series.slices[index] for index in geometry.order]
+    planes = [Plane(str(s.path), s.syntax, s.rows, s.columns) for s in ordered]
+    with closing(read_planes(planes)) as decoded:
+        for k, header in enumerate(ordered):
+            try:
+                stored = next(decoded)
+            except Exception as error:  # decoders raise whatever they like
+                detail = f"slice {k + 1} of {len(ordered)} is cut short or does not decode"
+                raise Excluded(Reason.UNREADABLE, detail) from error
+            plane = header.slope * stored.astype(np.float64) + header.intercept  # C.11.1.1.2
+            if hu.dtype == np.int16 and not _fits_int16(plane):
+                hu = hu.astype(np.float32)
+            hu[k] = plane
     return Volume(hu, geometry.affine)
 
 
@@ -139,12 +142,14 @@ def _files(root: Path, unreadable: list[Path]) -> Iterator[Path]:
 def _read_header(path: Path) -> Slice:
     """Parse one header; a deflated file is refused, as it inflates before anything is checked."""
     with disable_value_validation():  # a warning would quote the value
-        if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        syntax = str(read_file_meta_info(path).get("TransferSyntaxUID"))
+        if syntax == DeflatedExplicitVRLittleEndian:
             raise ValueError("deflated")
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
         return Slice(
             path=path,
             file_bytes=path.stat().st_size,
+            syntax=syntax,
             patient_id=_text(header, "PatientID"),
             series_uid=_text(header, "SeriesInstanceUID"),
             sop_class=_text(header, "SOPClassUID"),
@@ -187,14 +192,6 @@ def _numbers(header: pydicom.Dataset, keyword: str, count: int) -> tuple[float, 
 def _number(header: pydicom.Dataset, keyword: str, default: float) -> float:
     numbers = _numbers(header, keyword, 1)
     return default if numbers is None else numbers[0]
-
-
-def _decode(header: Slice) -> NDArray[Any]:
-    """Decode the stored values (rows, columns) of one file."""
-    stored = pixel_array(header.path)
-    if stored.shape != (header.rows, header.columns):
-        raise ValueError("not as many pixels as the header promised")
-    return stored
 
 
 def _fits_int16(plane: NDArray[np.float64]) -> bool:

@@ -5,7 +5,7 @@ What is written::
     OUTPUT/images/p001-s01.nii.gz   HU, spacing and orientation; nothing else of the header
     OUTPUT/manifest.csv             one row per kept series, its label left for a person to fill
     OUTPUT/excluded.csv             one row per series left out, with the reason
-    OUTPUT.key.csv                  pseudonym ↔ PatientID, series UID and folder
+    OUTPUT.key.tsv                  pseudonym ↔ PatientID, series UID and folder
 
 Pseudonyms are running numbers, given in the order of PatientID and of series UID: they carry
 nothing that could be inverted (a hash of a short PatientID can be, by trying them all), and
@@ -116,7 +116,7 @@ def prepare(
     if min_slices < 2:
         raise DataError(f"min-slices is {min_slices}: a volume has at least 2 slices")
     output = output_dir.resolve()
-    key = output.with_name(f"{output.name}.key.csv")
+    key = output.with_name(f"{output.name}.key.tsv")  # .csv could pass for a manifest
     _refuse_overwrite(output, key)
     scan = find_series(input_dir)
     if not scan.series and not scan.unreadable:
@@ -139,7 +139,7 @@ def prepare(
             raise DataError(f"{input_dir}: nothing to keep{_reasons(excluded)}; first {first}")
         _write_rows(folder / "manifest.csv", Kept, kept)
         _write_rows(folder / "excluded.csv", LeftOut, excluded)
-        _write_rows(key_file, KeyRow, _key_rows(scan, input_dir))
+        _write_rows(key_file, KeyRow, _key_rows(scan, input_dir), delimiter="\t")
     return PrepareResult(output, key, tuple(kept), tuple(excluded), scan.other_files)
 
 
@@ -209,9 +209,11 @@ def _key_rows(scan: Scan, root: Path) -> list[KeyRow]:
     return rows
 
 
-def _write_rows(path: Path, kind: type, rows: Sequence[Kept | LeftOut | KeyRow]) -> None:
+def _write_rows(
+    path: Path, kind: type, rows: Sequence[Kept | LeftOut | KeyRow], delimiter: str = ","
+) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(kind)])
+        writer = csv.DictWriter(file, [f.name for f in fields(kind)], delimiter=delimiter)
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
 
@@ -242,7 +244,7 @@ def _all_or_nothing(output: Path, key: Path) -> Iterator[tuple[Path, Path]]:
     work: Path | None = None
     try:
         work = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))  # mode 0700
-        folder, key_file = work / "output", work / "key.csv"
+        folder, key_file = work / "output", work / "key.tsv"
         folder.mkdir(mode=0o700)
         (folder / "images").mkdir()
         key_file.touch(mode=0o600)

@@ -67,6 +67,7 @@ class Slice:
 
     path: Path
     file_bytes: int
+    syntax: str  # transfer syntax UID
     patient_id: str
     series_uid: str
     sop_class: str
@@ -164,12 +165,15 @@ def _check_size(slices: tuple[Slice, ...]) -> None:
 
 
 def _check_scale(slices: tuple[Slice, ...]) -> None:
-    """Demand slope and intercept, and a rescale type that says HU or says nothing."""
+    """Demand slope and intercept, and a rescale type that says HU or says nothing.
+
+    "US", unspecified, says nothing: GDCM writes it into CT images that came without a type.
+    """
     bad = sum(s.slope <= 0 or math.isnan(s.intercept) for s in slices)
     if bad:
         detail = f"{bad} of {len(slices)} images have no usable rescale slope and intercept"
         raise Excluded(Reason.NO_HOUNSFIELD_SCALE, detail)
-    units = {s.rescale_type for s in slices} - {"", "HU"}
+    units = {s.rescale_type for s in slices} - {"", "HU", "US"}
     if units:
         raise Excluded(Reason.NO_HOUNSFIELD_SCALE, f"values are in {_quote(units)}, not HU")
 

@@ -4,16 +4,19 @@ Resizing in the plane and choosing slices commute (depth is never interpolated),
 comes first here: what is cached is small, and sampling stays random in every epoch.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+import math
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import monai.transforms.croppad.dictionary as croppad
 import monai.transforms.intensity.dictionary as intensity
 import monai.transforms.spatial.dictionary as spatial
+import nibabel
 import numpy as np
 import torch
-from monai.data import ImageReader, MetaTensor, NibabelReader, PILReader
+from monai.data import MetaTensor
 from monai.transforms import (
     Compose,
     MapTransform,
@@ -117,34 +120,37 @@ def read_ct(path: Path) -> torch.Tensor:
     """
     if path.is_dir():
         series = read_volume(path)
-        volume = MetaTensor(torch.from_numpy(series.hu.astype(np.float32).T[None]), series.affine)
+        hu, affine = series.hu.T.astype(np.float32), series.affine
     else:
-        hu, header = _read(path, NibabelReader(dtype=np.float32))
-        if hu.ndim != 3:
-            raise DataError(f"{path}: not one 3D volume but an array of shape {hu.shape}")
-        volume = MetaTensor(torch.from_numpy(hu[None]), header["affine"])
+        with _reading(path):
+            image = nibabel.load(path)
+            if len(image.shape) != 3:
+                raise ValueError(f"not one 3D volume but an array of shape {image.shape}")
+            _check_size(image.shape)
+            hu, affine = image.get_fdata(dtype=np.float32), image.affine
+    volume = MetaTensor(torch.from_numpy(np.ascontiguousarray(hu)[None]), affine)
     upright = Orientation(axcodes="LPS", labels=None)(volume)
     return upright.as_tensor().permute(0, 3, 2, 1).contiguous()
 
 
 def read_grey(path: Path) -> torch.Tensor:
     """A PNG or JPEG → grey levels, float32 `(1, H, W)`; colour becomes luma."""
-    grey, _ = _read(path, PILReader(converter=_grey, reverse_indexing=False))
-    return torch.from_numpy(np.array(grey[None], dtype=np.float32))
+    with _reading(path), Image.open(path) as image:
+        _check_size(image.size)
+        plain = image if image.mode in ("L", "I", "I;16", "F") else image.convert("L")
+        return torch.from_numpy(np.array(plain, dtype=np.float32)[None])
 
 
-def _grey(image: Image.Image) -> Image.Image:
-    if image.width * image.height > MAX_VOXELS:
-        raise ValueError(f"{image.width} × {image.height} pixels are too many")
-    plain = image if image.mode in ("L", "I", "I;16", "F") else image.convert("L")
-    return plain.convert("F")
+def _check_size(shape: tuple[int, ...]) -> None:
+    if math.prod(shape) > MAX_VOXELS:
+        raise ValueError(f"{' × '.join(map(str, shape))} elements are too many")
 
 
-def _read(path: Path, reader: ImageReader) -> tuple[np.ndarray, dict[str, Any]]:
-    """The reader's array and header; every way in which a file can be broken is one error."""
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Every way in which a file can be broken becomes one error that names it."""
     try:
-        array, header = reader.get_data(reader.read(path))
+        yield
     except Exception as error:  # readers of untrusted bytes raise whatever they like
         lines = str(error).strip().splitlines() or [repr(error)]
         raise DataError(f"{path}: not readable as an image ({lines[-1]})") from None
-    return np.asarray(array), header

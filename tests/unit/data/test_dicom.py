@@ -14,6 +14,7 @@ from pydicom.uid import (
     EnhancedCTImageStorage,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
@@ -47,6 +48,7 @@ def verdict(folder: Path, min_slices: int = 2) -> Excluded:
         RLELossless,
         JPEGLSLossless,
         JPEGLosslessSV1,
+        JPEG2000Lossless,
     ],
     ids=lambda uid: uid.keyword,
 )
@@ -199,7 +201,7 @@ def test_header_that_rules_a_series_out(
     assert (error.reason, detail in error.detail) == (reason, True), error
 
 
-@pytest.mark.parametrize("type_", ["", None, "HU"])
+@pytest.mark.parametrize("type_", ["", None, "HU", "US"])
 def test_rescale_type_may_be_hu_or_unsaid(tmp_path: Path, type_: str | None) -> None:
     hu = write_series(tmp_path, RescaleType=type_)
     np.testing.assert_array_equal(read_only_series(tmp_path).hu, hu)

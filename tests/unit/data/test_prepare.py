@@ -19,7 +19,8 @@ from ucadi_flwr.errors import DataError
 
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        tabs = path.suffix == ".tsv"
+        return list(csv.DictReader(file, delimiter="\t" if tabs else ","))
 
 
 @pytest.fixture
@@ -208,7 +209,7 @@ def test_tree_without_dicom_is_refused(tmp_path: Path) -> None:
     [
         ("out/file", "exists and is not an empty folder"),
         ("out", "exists and is not an empty folder"),
-        ("out.key.csv", "key of an earlier output"),
+        ("out.key.tsv", "key of an earlier output"),
     ],
 )
 def test_nothing_is_overwritten(hospital: Path, tmp_path: Path, busy: str, message: str) -> None:

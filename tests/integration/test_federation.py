@@ -1,0 +1,377 @@
+"""Server and sites together, over a loopback network, with real files and real training."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+from flwr.app import Array, ArrayRecord, Error, Message, MetricRecord, RecordDict
+from loopback_grid import LoopbackGrid
+from safetensors.numpy import load_file
+from safetensors.torch import load_file as load_torch
+from ucadi_flwr.build import make_model
+from ucadi_flwr.client_app import app
+from ucadi_flwr.cohort import Cohort
+from ucadi_flwr.errors import FederationError
+from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.task import TaskRecipe
+from ucadi_flwr.rounds import Journal
+from ucadi_flwr.run_config import RunConfig
+from ucadi_flwr.server_app import run_cell
+
+SIZES = {"a": 16, "b": 8, "c": 24}
+Config = Callable[..., RunConfig]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_sites(tmp_path_factory.mktemp("data"), SIZES)
+
+
+@pytest.fixture
+def config(tmp_path: Path, data: Path) -> Config:
+    task = tiny.write_task(tmp_path)
+
+    def make(strategy: str = "fedavg", **changes: Any) -> RunConfig:
+        text = changes.pop("recipe", None)
+        if text is not None:
+            path = tmp_path / f"{strategy}.yaml"
+            path.write_text(f"schema_version: 1\nname: {strategy}\nsummary: x\n{text}\n")
+            strategy = str(path)
+        values = {"task": str(task), "strategy": strategy, "data": str(data), "sites": 0}
+        values |= {"nodes": 3, "rounds": 2, "seed": 0, "out": str(tmp_path / "out"), "threads": 1}
+        return RunConfig.read({**values, "name": "cell", **changes})
+
+    return make
+
+
+def run(config: RunConfig, **grid: Any) -> tuple[dict[str, Any], LoopbackGrid]:
+    """Run one cell; run.json and the network."""
+    network = LoopbackGrid(app, config.model_dump(), nodes=3, **grid)
+    config.cell.mkdir(parents=True, exist_ok=True)
+    run_cell(network, config, Journal(config.cell / "journal.jsonl"))
+    return json.loads((config.cell / "run.json").read_text()), network
+
+
+def model(config: RunConfig, name: str = "model") -> dict[str, np.ndarray]:
+    return load_file(config.cell / f"{name}.safetensors")
+
+
+def events(config: RunConfig, kind: str) -> list[dict[str, Any]]:
+    lines = (config.cell / "journal.jsonl").read_text().splitlines()
+    return [event for line in lines if (event := json.loads(line))["event"] == kind]
+
+
+def train_fault(node: int, reply: Callable[[Message], Message | None]) -> Callable[..., Any]:
+    """Replace one node's answers to training."""
+
+    def fault(n: int, message: Message) -> Message | None:
+        hit = n == node and message.metadata.message_type == "train"
+        return reply(message) if hit else message
+
+    return fault
+
+
+def test_a_run_says_what_it_did(config: Config) -> None:
+    result, network = run(config())
+    assert [r["round"] for r in result["rounds"]] == [1, 2]
+    first = result["rounds"][0]
+    assert {site: r["examples"] for site, r in first["sites"].items()} == {"a": 12, "b": 6, "c": 18}
+    assert all(r["epochs"] == 1 and r["loss"] > 0 for r in first["sites"].values())
+    assert first["failures"] == []
+    one_model = first["bytes_up"] / 3
+    assert first["bytes_down"] == first["bytes_up"]
+    values = sum(a.size for a in model(config()).values() if a.dtype == np.float32)
+    assert 4 * values < one_model < 4 * values + 200 * len(model(config()))
+    (only,) = result["models"]
+    assert (only["trained_at"], only["file"]) == ("all", "model.safetensors")
+    assert {site: t["n"] for site, t in only["test"].items()} == {"a": 4, "b": 2, "c": 6}
+    kinds = [m.metadata.message_type for m in network.pushed]
+    assert kinds == ["query"] * 3 + ["train"] * 6 + ["evaluate"] * 3
+    assert events(config(), "gathered")[0]["sites"] == ["a", "b", "c"]
+
+
+def test_the_file_loads_strictly_into_the_task_s_model(config: Config) -> None:
+    run(config(rounds=1))
+    task = loader.load(TaskRecipe, config().task)
+    network = make_model(task, seed=9)
+    network.load_state_dict(load_torch(config().cell / "model.safetensors"), strict=True)
+
+
+def test_the_order_of_answers_does_not_change_a_bit(config: Config) -> None:
+    run(config(name="there"))
+    run(config(name="back"), order=lambda replies: replies[::-1])
+    there, back = model(config(name="there")), model(config(name="back"))
+    assert all(there[name].tobytes() == back[name].tobytes() for name in there)
+
+
+def test_another_seed_is_another_model(config: Config) -> None:
+    run(config(name="zero", rounds=1))
+    run(config(name="one", rounds=1, seed=1))
+    zero, one = model(config(name="zero")), model(config(name="one"))
+    assert any(not np.array_equal(zero[name], one[name]) for name in zero)
+
+
+def test_fedavg_is_the_mean_weighted_by_examples_and_epochs(config: Config) -> None:
+    """Against the sites' own answers, averaged in float64."""
+    answers: dict[str, list[Any]] = {"fedavg": [], "fedavg-equal": []}
+    for strategy, kept in answers.items():
+        made = config(strategy, name=strategy, rounds=1)
+        network = LoopbackGrid(app, made.model_dump(), nodes=3)
+        original = network._answer
+
+        def spy(message: Message, original: Any = original, kept: list[Any] = kept) -> Any:
+            reply = original(message)
+            if message.metadata.message_type == "train":
+                arrays = reply.content.array_records["arrays"]
+                n = reply.content.metric_records["metrics"]["num-examples"]
+                kept.append((n, {k: a.numpy() for k, a in arrays.items()}))
+            return reply
+
+        network._answer = spy  # type: ignore[method-assign]
+        run_cell(network, made, Journal(made.cell / "journal.jsonl"))
+        found = model(made)
+        weights = [n if strategy == "fedavg" else 1 for n, _ in kept]
+        for name in kept[0][1]:
+            stack = np.stack([state[name].astype(np.float64) for _, state in kept])
+            expected = np.tensordot(weights, stack, axes=1) / sum(weights)
+            np.testing.assert_allclose(found[name], expected, rtol=1e-6, atol=1e-9)
+    sizes = sorted(n for n, _ in answers["fedavg"])
+    assert sizes == [6, 12, 18]
+
+
+def test_local_is_every_site_alone(config: Config) -> None:
+    result, _ = run(config("local"))
+    assert [m["trained_at"] for m in result["models"]] == ["a", "b", "c"]
+    for m in result["models"]:
+        assert set(m["test"]) == {"a", "b", "c"}
+        assert m["file"] == f"model-{m['trained_at']}.safetensors"
+    run(
+        config(name="alone", recipe="min-sites: 1", strategy="solo", rounds=2),
+        fault=lambda n, m: (
+            m
+            if n == 100 or m.metadata.message_type != "train"
+            else Message(Error(2, "left out"), reply_to=m)
+        ),
+    )
+    local, alone = model(config(), "model-a"), model(config(name="alone"))
+    assert all(local[name].tobytes() == alone[name].tobytes() for name in alone)
+
+
+def test_central_trains_on_the_pooled_images_once(config: Config) -> None:
+    result, network = run(config("central"))
+    assert [list(r["sites"]) for r in result["rounds"]] == [["all"], ["all"]]
+    assert result["rounds"][0]["sites"]["all"]["examples"] == 36
+    assert sum(m.metadata.message_type == "train" for m in network.pushed) == 2
+    assert set(result["models"][0]["test"]) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("strategy", ["fedprox", "fedavgm", "fedadam"])
+def test_other_strategies_run_and_differ_from_fedavg(config: Config, strategy: str) -> None:
+    run(config(name="plain"))
+    run(config(strategy, name=strategy))
+    plain, other = model(config(name="plain")), model(config(name=strategy))
+    assert any(not np.array_equal(plain[name], other[name]) for name in plain)
+    assert all(np.isfinite(values).all() for values in other.values())
+
+
+def test_mu_zero_is_fedavg(config: Config) -> None:
+    run(config(name="plain", rounds=1))
+    run(config("prox-zero", recipe="proximal-mu: 0.0", name="zero", rounds=1))
+    plain, zero = model(config(name="plain")), model(config(name="zero"))
+    assert all(plain[name].tobytes() == zero[name].tobytes() for name in plain)
+
+
+def test_local_epochs_make_fewer_rounds(config: Config) -> None:
+    result, _ = run(config("two", recipe="local-epochs: 2", rounds=0))
+    assert len(result["rounds"]) == 1
+    assert all(r["epochs"] == 2 for r in result["rounds"][0]["sites"].values())
+
+
+def test_a_site_that_fails_is_named_and_asked_again(config: Config) -> None:
+    calls = []
+
+    def once(message: Message) -> Message:
+        calls.append(message)
+        if len(calls) > 1:
+            return message
+        return Message(
+            Error(2, "Traceback …\nDataError: c3.nii.gz: not readable"), reply_to=message
+        )
+
+    result, _ = run(config(), fault=train_fault(101, once))
+    first, second = result["rounds"]
+    assert first["failures"] == [{"site": "b", "reason": "DataError: c3.nii.gz: not readable"}]
+    assert sorted(first["sites"]) == ["a", "c"]
+    assert sorted(second["sites"]) == ["a", "b", "c"]
+    assert events(config(), "failure")[0]["site"] == "b"
+
+
+def test_a_broken_image_at_one_site_in_mid_run(config: Config, tmp_path: Path) -> None:
+    root = tiny.write_sites(tmp_path / "fragile", SIZES)
+
+    def break_b(node: int, message: Message) -> Message:
+        if message.metadata.message_type == "train" and message.metadata.group_id == "2":
+            for path in (root / "b" / "images").iterdir():
+                path.write_bytes(b"broken")
+        return message
+
+    result, _ = run(config(data=str(root)), fault=break_b)
+    (failure,) = [f for f in result["rounds"][1]["failures"] if f["site"] == "b"][:1]
+    assert "not readable as an image" in failure["reason"]
+    assert str(root / "b" / "images") in failure["reason"]
+    assert sorted(result["rounds"][1]["sites"]) == ["a", "c"]
+    assert set(result["models"][0]["test"]) == {"a", "c"}
+
+
+def test_a_late_site_is_left_out(config: Config) -> None:
+    made = config("hasty", recipe="round-timeout: 5.0\nmin-sites: 2", rounds=1)
+    result, _ = run(made, fault=train_fault(102, lambda _: None))
+    assert result["rounds"][0]["failures"] == [{"site": "c", "reason": "no answer within 5 s"}]
+    assert sorted(result["rounds"][0]["sites"]) == ["a", "b"]
+
+
+def test_below_the_quorum_the_run_ends_and_says_who_was_missing(config: Config) -> None:
+    made = config("strict", recipe="min-sites: 3")
+    broken = train_fault(100, lambda m: Message(Error(2, "disk full"), reply_to=m))
+    with pytest.raises(FederationError, match="2 sites answered and min-sites is 3.*a: disk full"):
+        run(made, fault=broken)
+    assert not (made.cell / "run.json").exists()
+
+
+def test_too_few_sites_are_waited_for_with_a_bound(config: Config) -> None:
+    made = config("waiting", recipe="min-sites: 4\nwait-for-sites: 0.5", nodes=4)
+    with pytest.raises(FederationError, match=r"3 sites are present \(a, b, c\) after 0 s|after 1"):
+        run(made)
+
+
+def corrupt(change: Callable[[dict[str, np.ndarray], MetricRecord], Any]) -> Callable[..., Any]:
+    """An answer of site b that is changed on its way."""
+
+    def reply(message: Message) -> Message:
+        arrays = {k: a.numpy().copy() for k, a in message.content.array_records["arrays"].items()}
+        metrics = MetricRecord({"num-examples": 6, "epochs": 1, "loss": 0.5, "seconds": 1.0})
+        arrays = change(arrays, metrics) or arrays
+        record = ArrayRecord({k: Array(a) for k, a in arrays.items()})
+        return Message(RecordDict({"arrays": record, "metrics": metrics}), reply_to=message)
+
+    return train_fault(101, reply)
+
+
+def set_value(name: str, value: Any) -> Callable[..., Any]:
+    return lambda arrays, _: arrays.__setitem__(name, value)
+
+
+WEIGHT = "head.weight"
+WRONG: dict[str, tuple[Callable[..., Any], str]] = {
+    "nan": (lambda a, _: a[WEIGHT].fill(np.nan), "'head.weight' holds values that are not finite"),
+    "infinite": (lambda a, _: a[WEIGHT].fill(-np.inf), "not finite"),
+    "huge": (lambda a, _: a[WEIGHT].fill(3e38), "too large for a mean"),
+    "shape": (set_value(WEIGHT, np.zeros((3, 3), np.float32)), r"(3, 3), expected float32 (2, "),
+    "type": (set_value(WEIGHT, np.zeros((2, 6), np.float64)), "is float64"),
+    "missing": (lambda a, _: a.pop(WEIGHT) * 0 if False else dict(list(a.items())[1:]), "lacks 1"),
+    "extra": (set_value("spy", np.zeros(1, np.float32)), "1 tensors too many, 'spy' first"),
+    "no examples": (lambda _, m: m.__setitem__("num-examples", 0), "0 examples and 1 epochs"),
+    "many": (lambda _, m: m.__setitem__("num-examples", 2**40), "cannot be right"),
+    "epochs": (lambda _, m: m.__setitem__("epochs", 7), "6 examples and 7 epochs cannot"),
+    "loss": (lambda _, m: m.__setitem__("loss", [1.0, 2.0]), "the answer lacks its parts"),
+    "nan loss": (lambda _, m: m.__setitem__("loss", float("nan")), "loss of nan"),
+    "no metrics": (lambda _, m: m.clear(), "the answer lacks its parts"),
+}
+
+
+@pytest.mark.parametrize(("change", "reason"), WRONG.values(), ids=WRONG)
+def test_answers_that_do_not_fit_are_left_out(
+    config: Config, change: Callable[..., Any], reason: str
+) -> None:
+    result, _ = run(config(rounds=1), fault=corrupt(change))
+    (failure,) = result["rounds"][0]["failures"]
+    assert failure["site"] == "b"
+    assert reason in failure["reason"]
+    assert sorted(result["rounds"][0]["sites"]) == ["a", "c"]
+
+
+def test_a_test_answer_that_does_not_fit_is_left_out(config: Config) -> None:
+    def fault(node: int, message: Message) -> Message:
+        if node != 102 or message.metadata.message_type != "evaluate":
+            return message
+        content = RecordDict({"counts": ArrayRecord({"counts": Array(np.zeros(3, np.int64))})})
+        return Message(content, reply_to=message)
+
+    result, _ = run(config(rounds=1), fault=fault)
+    assert set(result["models"][0]["test"]) == {"a", "b"}
+    assert "counts of 2 classes" in events(config(), "failure")[0]["reason"]
+
+
+def test_a_site_with_another_recipe_refuses(config: Config, tmp_path: Path) -> None:
+    made = config(recipe="proximal-mu: 0.1", strategy="mine", rounds=1)
+
+    def change_recipe(node: int, message: Message) -> Message:
+        path = Path(made.strategy)
+        path.write_text(path.read_text().replace("0.1", "0.2" if node == 101 else "0.1"))
+        if node != 101:
+            path.write_text(path.read_text().replace("0.2", "0.1"))
+        return message
+
+    run(made, fault=change_recipe)
+    (failure, *_) = events(made, "failure")
+    assert "recipe mine differs from the server's (strategy-digest" in failure["reason"]
+
+
+def test_two_nodes_cannot_be_the_same_site(config: Config) -> None:
+    made = config(rounds=1)
+    network = LoopbackGrid(app, made.model_dump(), nodes=3)
+    network.contexts[102].node_config["partition-id"] = 0
+    run_cell(network, made, Journal(made.cell / "journal.jsonl"))
+    result = json.loads((made.cell / "run.json").read_text())
+    assert sorted(result["rounds"][0]["sites"]) == ["a", "b"]
+    assert "second node" in events(made, "failure")[0]["reason"]
+
+
+def test_a_node_without_a_site_is_left_alone(config: Config) -> None:
+    made = config(rounds=1)
+    network = LoopbackGrid(app, made.model_dump(), nodes=3)
+    network.contexts[102].node_config["partition-id"] = 7
+    run_cell(network, made, Journal(made.cell / "journal.jsonl"))
+    assert "has 3 sites; run that many nodes" in events(made, "failure")[0]["reason"]
+
+
+def test_a_site_that_joins_in_mid_run_is_greeted(config: Config) -> None:
+    made = config(nodes=2, rounds=2)
+    network = LoopbackGrid(app, made.model_dump(), nodes=3)
+    network.online = {100, 101}
+    original = Cohort.greet
+    rounds = []
+
+    def greet(self: Cohort, grid: Any, *rest: Any) -> None:
+        rounds.append(1)
+        if len(rounds) == 3:  # before round 2
+            network.online.add(102)
+        original(self, grid, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Cohort, "greet", greet)
+        run_cell(network, made, Journal(made.cell / "journal.jsonl"))
+    result = json.loads((made.cell / "run.json").read_text())
+    assert [sorted(r["sites"]) for r in result["rounds"]] == [["a", "b"], ["a", "b", "c"]]
+
+
+def test_answers_are_added_one_by_one(config: Config) -> None:
+    """Streaming: the mean has an answer before the next one is pulled."""
+    made = config(rounds=1)
+    network = LoopbackGrid(app, made.model_dump(), nodes=3)
+    seen: list[tuple[int, int]] = []
+    journal = Journal(made.cell / "journal.jsonl")
+    original = journal.answer
+
+    def answer(*args: Any) -> None:
+        trains = sum(m.metadata.message_type == "train" for m in network.pending.values())
+        seen.append((len(seen) + 1, trains))
+        original(*args)
+
+    journal.answer = answer  # type: ignore[method-assign]
+    run_cell(network, made, journal)
+    assert seen == [(1, 2), (2, 1), (3, 0)]

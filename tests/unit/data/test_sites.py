@@ -1,0 +1,83 @@
+"""A data folder → sites, or one line that says what is wrong with it."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ucadi_flwr.data.sites import open_sites, pooled
+from ucadi_flwr.errors import DataError
+from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.task import TaskRecipe
+
+TASK = loader.load(TaskRecipe, "xray-pneumonia2")
+STRICT = loader.load(TaskRecipe, "xray-pneumonia2", {"one-class-sites": "refuse"})
+
+
+def write_folder(folder: Path, rows: list[str], header: str = "file,label,patient") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for row in rows:
+        path = folder / row.split(",")[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4)).save(path)
+    (folder / "manifest.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return folder
+
+
+def rows(prefix: str, n: int = 10, label: str | None = None) -> list[str]:
+    labels = ["normal", "pneumonia"]
+    return [f"{prefix}{i}.png,{label or labels[i % 2]},{prefix}{i}" for i in range(n)]
+
+
+def test_a_site_column_makes_sites(tmp_path: Path) -> None:
+    both = [f"{row},south" for row in rows("s")] + [f"{row},north" for row in rows("n", 12)]
+    sites = open_sites(write_folder(tmp_path, both, "file,label,patient,site"), TASK)
+    assert list(sites) == ["north", "south"]
+    assert [len(sites["north"].parts[p]) for p in ("train", "validation", "test")] == [10, 0, 2]
+    everyone = pooled(sites)
+    assert len(everyone.parts["train"]) == 10 + 8
+    assert sorted(set(everyone.labels("test"))) == [0, 1]
+
+
+def test_a_folder_of_folders_makes_sites(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        write_folder(tmp_path / name, rows(name))
+    (tmp_path / "notes").mkdir()
+    assert list(open_sites(tmp_path, TASK)) == ["a", "b"]
+    with pytest.raises(DataError, match=r"has 2 sites \(a, b\); --sites 3 can only divide"):
+        open_sites(tmp_path, TASK, 3)
+    assert len(open_sites(tmp_path, TASK, 2)) == 2
+
+
+def test_one_folder_is_dealt(tmp_path: Path) -> None:
+    sites = open_sites(write_folder(tmp_path / "x", rows("x", 24)), TASK, 3)
+    assert list(sites) == ["site-1", "site-2", "site-3"]
+    assert list(open_sites(tmp_path / "x", TASK)) == ["x"]
+
+
+def test_folders_that_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such data folder"):
+        open_sites(tmp_path / "gone", TASK)
+    with pytest.raises(DataError, match=r"empty|manifest"):
+        open_sites(tmp_path, TASK)
+
+
+def test_a_site_with_one_class(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "x", rows("x", label="covid"))
+    with pytest.raises(DataError, match=r"site x has images of one class only \(pneumonia\)"):
+        open_sites(folder, STRICT)
+    assert open_sites(folder, TASK)["x"].labels("test") == [1, 1]
+
+
+def test_a_site_without_test_cases(tmp_path: Path) -> None:
+    few = ["a.png,normal,p", "b.png,pneumonia,q"]
+    with pytest.raises(DataError, match="site x has no test cases; it needs two patients"):
+        open_sites(write_folder(tmp_path / "x", few), TASK)
+
+
+def test_a_patient_at_two_sites_on_two_sides(tmp_path: Path) -> None:
+    header = "file,label,patient,split"
+    write_folder(tmp_path / "x", ["a.png,normal,p,train", "b.png,pneumonia,q,test"], header)
+    write_folder(tmp_path / "y", ["c.png,normal,p,test", "d.png,pneumonia,r,train"], header)
+    with pytest.raises(DataError, match="'p' is in train at site x and in test at site y"):
+        open_sites(tmp_path, TASK)
