@@ -40,7 +40,7 @@ class LoopbackGrid(Grid):
             )
             for i in range(nodes)
         }
-        TaskIdentity.run_id, TaskIdentity.node_id = 1, 1  # the server's own, in every message
+        TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 1  # the server
         self.online = set(self.contexts)
         self.pending: dict[str, Message] = {}
         self.pushed: list[Message] = []

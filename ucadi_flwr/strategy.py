@@ -232,6 +232,8 @@ class UcadiStrategy(Strategy):
         except (KeyError, TypeError, ValueError) as error:
             raise FederationError(f"the answer lacks its parts ({error!r})") from None
         check_state(state, self.shapes)
+        if not math.isfinite(answer.loss) or not math.isfinite(answer.seconds):
+            raise FederationError(f"a loss of {answer.loss} cannot be right")
         if not 0 < answer.examples < MAX_EXAMPLES or answer.epochs != self.recipe.local_epochs:
             raise FederationError(
                 f"{answer.examples} examples and {answer.epochs} epochs cannot be right"
