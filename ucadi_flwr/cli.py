@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import Progress as Bars
 
+from ucadi_flwr.data.prepare import prepare as prepare_tree
+from ucadi_flwr.data.series import MIN_SLICES
 from ucadi_flwr.errors import UcadiError
 from ucadi_flwr.report.page import write_report
 from ucadi_flwr.report.results import read_results
@@ -32,6 +36,27 @@ def reporting_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+@app.command()
+def prepare(
+    source: Annotated[
+        Path, typer.Option("--input", help="A folder of DICOM files, in any order and depth.")
+    ],
+    output: Annotated[Path, typer.Option(help="A new folder, for the images and manifest.csv.")],
+    min_slices: Annotated[
+        int, typer.Option(help="Series with fewer slices are left out.")
+    ] = MIN_SLICES,
+) -> None:
+    """Turn a hospital's DICOM tree into NIfTI files and a manifest, without identifiers."""
+    with Bars(console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("reading headers", total=None)
+
+        def advance(done: int, total: int) -> None:
+            bars.update(task, description="series", completed=done, total=total)
+
+        result = prepare_tree(source, output, min_slices, advance)
+    print(result.summary())
 
 
 @app.command()

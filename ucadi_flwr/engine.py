@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Self
 
 import psutil
@@ -67,6 +67,23 @@ class Engine:
         self._superlink: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
+        self._former_handler = signal.signal(signal.SIGTERM, _leave)
+        try:
+            self._start_superlink()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def _start_superlink(self) -> None:
         port, control = free_port(), free_port()
         address = f"127.0.0.1:{port}"
         config = f'[superlink.{CONNECTION}]\naddress = "{address}"\ninsecure = true\n'
@@ -78,18 +95,13 @@ class Engine:
         ]
         self._superlink = self._start(command, self.home / "superlink.log")
         self._wait_until_healthy(f"http://{address}/health")
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _close(self) -> None:
         if self._superlink is not None:
             stop(self._superlink)
         self._stop_descendants()
         self._folder.cleanup()
+        signal.signal(signal.SIGTERM, self._former_handler)
 
     def run(
         self,
@@ -169,6 +181,11 @@ class Engine:
             log = (self.home / "superlink.log").read_text(encoding="utf-8", errors="replace")
             last = log.strip().splitlines()[-1:] or ["no output"]
             raise FederationError(f"Flower's engine stopped by itself: {last[0]}")
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    """SIGTERM ends the program through its ``finally`` clauses, as Ctrl-C does."""
+    raise SystemExit(128 + number)
 
 
 def manifest(config: RunConfig) -> str:

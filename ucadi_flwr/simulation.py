@@ -29,6 +29,7 @@ from ucadi_flwr.report.results import (
     Results,
     SiteData,
     TaskRef,
+    read_results,
     write_results,
 )
 from ucadi_flwr.run_config import RunConfig
@@ -90,7 +91,10 @@ def make_plan(
     recipes = tuple(loader.load(StrategyRecipe, name, of_strategy) for name in strategies)
     if twice := [name for name, n in Counter(r.name for r in recipes).items() if n > 1]:
         raise RecipeError(f"--strategy: two recipes are named {twice[0]}; rename one")
-    return Plan(loaded, recipes, tuple(seeds), data, sites, rounds, out, command)
+    plan = Plan(loaded, recipes, tuple(seeds), data, sites, rounds, out, command)
+    if loaded.phantom is not None and data is None:
+        _check_quorum(plan, sites or loaded.phantom.sites)
+    return plan
 
 
 def run(plan: Plan) -> Path:
@@ -115,7 +119,7 @@ def run(plan: Plan) -> Path:
                 write_results(plan.out / "results.json", _results(plan, sites, cells))
     shutil.rmtree(plan.out / "cache", ignore_errors=True)
     report = plan.out / "report.html"
-    write_report(_results(plan, sites, cells), report)
+    write_report(read_results(plan.out / "results.json"), report)
     errors = [cell.error for cell in cells if cell.error]
     if len(errors) == len(cells):
         raise UcadiError(f"every run failed, the first with: {errors[0]} (report: {report})")
@@ -141,13 +145,17 @@ def _assign(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
 
 def _open(plan: Plan, data: Path) -> dict[str, Site]:
     sites = open_sites(data, plan.task, plan.sites if plan.data else None)
-    for strategy in plan.strategies:
-        if strategy.min_sites > len(sites):
-            raise RecipeError(
-                f"strategy {strategy.name} needs min-sites: {strategy.min_sites} and {data} has "
-                f"{len(sites)}; divide it with --sites, or add sites"
-            )
+    _check_quorum(plan, len(sites))
     return sites
+
+
+def _check_quorum(plan: Plan, sites: int) -> None:
+    for strategy in plan.strategies:
+        if strategy.min_sites > sites:
+            raise RecipeError(
+                f"strategy {strategy.name} needs min-sites: {strategy.min_sites} and there are "
+                f"{sites}; divide a folder with --sites, or add sites"
+            )
 
 
 def _make_phantom(plan: Plan, progress: Progress) -> Path:

@@ -11,14 +11,11 @@ import numpy as np
 import torch
 from flwr.client import NumPyClient
 from flwr.common import NDArrays, Scalar
-from monai.transforms import Compose
 from torch import nn
 
 from ucadi_flwr.build import make_model, set_schedule
-from ucadi_flwr.data.dataset import CachedCases, make_dataset
-from ucadi_flwr.data.partition import Part
+from ucadi_flwr.data.dataset import testing_set, training_set
 from ucadi_flwr.data.sites import Site
-from ucadi_flwr.data.transforms import for_testing, for_training
 from ucadi_flwr.evaluation.counts import Counts
 from ucadi_flwr.evaluation.predict import probabilities
 from ucadi_flwr.evaluation.predictions import write_predictions
@@ -64,7 +61,6 @@ class SiteClient(NumPyClient):
         server_round, rounds = int(config["server-round"]), int(config["rounds"])
         epochs, seed = self.strategy.local_epochs, int(config["seed"])
         model = self._open(parameters)
-        transform = for_training(self.task.images, self.task.augmentation)
         work = LocalWork(
             first_epoch=(server_round - 1) * epochs,
             epochs=epochs,
@@ -72,8 +68,7 @@ class SiteClient(NumPyClient):
             seed=derived_seed(seed, self.site.name, server_round),
             proximal_mu=self.strategy.proximal_mu,
         )
-        transform.set_random_state(seed=work.seed % 2**32)
-        dataset = self._dataset("train", transform)
+        dataset = training_set(self.site, self.task, self.cache, work.seed)
         batches = -(-len(dataset) // self.task.training.batch_size)
         set_schedule(model, work.first_epoch * batches)
         loss = train(model, dataset, self.task.training, work, self.device)
@@ -89,7 +84,7 @@ class SiteClient(NumPyClient):
     ) -> tuple[float, int, dict[str, Scalar]]:
         """Test the model that ``config["trained-at"]`` names; ``counts`` are int64 bytes."""
         model = self._open(parameters)
-        dataset = self._dataset("test", for_testing(self.task.images))
+        dataset = testing_set(self.site, self.task, self.cache)
         scores = probabilities(model, dataset, self.device)
         labels = np.array(self.site.labels("test"), np.int64)
         if self.predictions is not None:
@@ -104,11 +99,6 @@ class SiteClient(NumPyClient):
         model = make_model(self.task, seed=0)
         write_state(model, dict(zip(self.names, parameters, strict=True)))
         return model.to(self.device)
-
-    def _dataset(self, part: Part, transform: Compose) -> CachedCases:
-        return make_dataset(
-            self.site.parts[part], self.site.labels(part), transform, self.task.images, self.cache
-        )
 
 
 def derived_seed(seed: int, site: str, server_round: int) -> int:

@@ -12,6 +12,7 @@ from flwr.app import Array, ArrayRecord, Error, Message, MetricRecord, RecordDic
 from loopback_grid import LoopbackGrid
 from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_torch
+
 from ucadi_flwr.build import make_model
 from ucadi_flwr.client_app import app
 from ucadi_flwr.cohort import Cohort
@@ -242,7 +243,7 @@ def test_a_late_site_is_left_out(config: Config) -> None:
 def test_below_the_quorum_the_run_ends_and_says_who_was_missing(config: Config) -> None:
     made = config("strict", recipe="min-sites: 3")
     broken = train_fault(100, lambda m: Message(Error(2, "disk full"), reply_to=m))
-    with pytest.raises(FederationError, match="2 sites answered and min-sites is 3.*a: disk full"):
+    with pytest.raises(FederationError, match=r"2 sites answered and min-sites is 3.*a: disk full"):
         run(made, fault=broken)
     assert not (made.cell / "run.json").exists()
 

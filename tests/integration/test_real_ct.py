@@ -1,7 +1,6 @@
 """Real chest CT (TCIA Lung-PET-CT-Dx, JPEG-LS) through ``prepare``, against other readers."""
 
 import csv
-import os
 from pathlib import Path
 
 import gdcm
@@ -22,15 +21,9 @@ KEPT_FOLDERS = {"Lung_Dx-A0001_s2", "Lung_Dx-A0001_s3"}
 
 
 @pytest.fixture(scope="module")
-def dicom() -> Path:
-    """The folder with the four series; skip where the environment names none."""
-    root = os.environ.get("UCADI_REAL_DATA")
-    if not root:
-        pytest.skip("set UCADI_REAL_DATA to the folder that holds ct_lung_dx_dicom")
-    folder = Path(root) / "ct_lung_dx_dicom"
-    if not folder.is_dir():
-        pytest.skip(f"UCADI_REAL_DATA has no folder {folder.name}")
-    return folder
+def dicom(real_data: Path) -> Path:
+    """The folder with the four series."""
+    return real_data / "ct_lung_dx_dicom"
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,10 @@ from monai.data import PersistentDataset
 from monai.transforms import Compose
 
 from ucadi_flwr.data.manifest import Case
+from ucadi_flwr.data.sites import Site
+from ucadi_flwr.data.transforms import for_testing, for_training
 from ucadi_flwr.errors import DataError, UcadiError
-from ucadi_flwr.recipes.task import CtVolume, GreyImage
+from ucadi_flwr.recipes.task import CtVolume, GreyImage, TaskRecipe
 
 
 class CachedCases(PersistentDataset):
@@ -25,6 +27,19 @@ class CachedCases(PersistentDataset):
                 cause = cause.__cause__
             raise cause or error from None
         return item
+
+
+def training_set(site: Site, task: TaskRecipe, cache: Path, seed: int) -> CachedCases:
+    """A site's training cases, one random sample each; ``seed`` fixes what is drawn."""
+    transform = for_training(task.images, task.augmentation)
+    transform.set_random_state(seed=seed % 2**32)
+    return make_dataset(site.parts["train"], site.labels("train"), transform, task.images, cache)
+
+
+def testing_set(site: Site, task: TaskRecipe, cache: Path) -> CachedCases:
+    """A site's test cases, S samples each."""
+    transform = for_testing(task.images)
+    return make_dataset(site.parts["test"], site.labels("test"), transform, task.images, cache)
 
 
 def make_dataset(

@@ -20,7 +20,7 @@ HU_MIN: Final = -1024
 HU_MAX: Final = 3071
 
 _FWHM: Final = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))  # FWHM of a Gaussian ÷ its SD
-_KERNEL_SIGMA_MM: Final = 3.0
+_KERNEL_SIGMA_MM: Final = 2.2
 _SHARPENING: Final = 0.7
 
 
@@ -29,7 +29,7 @@ class Scanner:
     """One scanner's character.
 
     thickness_mm: full width at half maximum of the slice profile along z, mm, above 0.
-    kernel: "soft" blurs in-plane (Gaussian, SD 3 mm), "sharp" enhances edges, "standard" neither.
+    kernel: "soft" blurs in-plane (Gaussian, SD 2.2 mm), "sharp" enhances edges, "standard" neither.
     noise_hu: SD of the noise in a uniform region, HU, at least 0, whatever the kernel.
     offset_hu: added to every voxel, HU (a calibration error).
     contrast_agent: whether blood is enhanced (the heart, the great vessels, the lungs' vessels).
@@ -55,7 +55,7 @@ class Scanner:
 def site_scanner(site: int) -> Scanner:
     """The fixed scanner of site 0, 1, 2, …
 
-    Thickness 4–12 mm, noise 10–40 HU and offset ±20 HU follow a Halton sequence (bases 2, 3, 5),
+    Thickness 4–12 mm, noise 8–28 HU and offset ±15 HU follow a Halton sequence (bases 2, 3, 5),
     so that few sites already cover the ranges and no two are alike; kernel and contrast agent cycle
     with periods 3 and 2. Raises ValueError for a negative site.
     """
@@ -64,8 +64,8 @@ def site_scanner(site: int) -> Scanner:
     return Scanner(
         thickness_mm=4.0 + 8.0 * _radical_inverse(site + 1, 2),
         kernel=KERNELS[(site + 1) % len(KERNELS)],
-        noise_hu=10.0 + 30.0 * _radical_inverse(site + 1, 3),
-        offset_hu=-20.0 + 40.0 * _radical_inverse(site + 1, 5),
+        noise_hu=8.0 + 20.0 * _radical_inverse(site + 1, 3),
+        offset_hu=-15.0 + 30.0 * _radical_inverse(site + 1, 5),
         contrast_agent=site % 2 == 1,
     )
 

@@ -1,0 +1,187 @@
+"""run_sim.py on Flower's real engine: files, exactness, errors, and nothing left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import tiny
+from loopback_grid import LoopbackGrid
+from safetensors.numpy import load_file
+
+from ucadi_flwr.client_app import app
+from ucadi_flwr.report.results import read_results
+from ucadi_flwr.rounds import Journal
+from ucadi_flwr.run_config import RunConfig
+from ucadi_flwr.server_app import run_cell
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZES = {"a": 12, "b": 8}
+
+
+def run_sim(*words: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "run_sim.py"), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=cwd)
+
+
+def engine_processes() -> set[int]:
+    """Processes of any engine of ours: they carry our private Flower home."""
+    found = set()
+    for process in psutil.process_iter():
+        try:
+            if "/ucadi-" in process.environ().get("FLWR_HOME", ""):
+                found.add(process.pid)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One experiment with every cohort; the folder that it wrote."""
+    folder = tmp_path_factory.mktemp("experiment")
+    tiny.write_sites(folder / "data", SIZES)
+    before = engine_processes()
+    done = run_sim(
+        *("--task", tiny.write_task(folder), "--data", folder / "data", "--rounds", "1"),
+        *("--strategy", "fedavg", "local", "central", "--out", folder / "out"),
+        *("--set", "training.batch-size=8", "min-sites=1"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"report: {folder / 'out' / 'report.html'}\n"
+    assert engine_processes() <= before
+    for word in ("fedavg · seed 0", "round 1/1", "loss"):
+        assert word in done.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_results_say_what_the_files_hold(experiment: Path) -> None:
+    out = experiment / "out"
+    results = read_results(out / "results.json")
+    assert [c.strategy.name for c in results.cells] == ["fedavg", "local", "central"]
+    assert results.schema_version == 1
+    assert results.sites["a"].train == {"left": 4, "right": 4}
+    trained = {c.strategy.name: [m.trained_at for m in c.models] for c in results.cells}
+    assert trained == {"fedavg": ["all"], "local": ["a", "b"], "central": ["all"]}
+    for cell in results.cells:
+        assert cell.error is None
+        assert cell.seconds > 0
+        assert len(cell.rounds) == 1
+        for model in cell.models:
+            assert (out / model.file).is_file()
+            assert {site: f.n for site, f in model.test.items()} == {"a": 4, "b": 2}
+            for figures in model.test.values():
+                assert sum(map(sum, figures.confusion)) == figures.n
+    assert (out / "report.html").is_file()
+    assert not (out / "cache").exists()
+    assert {p.name for p in (out / "recipes").iterdir()} == {
+        *("task.yaml", "strategy-fedavg.yaml", "strategy-local.yaml", "strategy-central.yaml"),
+    }
+    assert "batch-size: 8" in (out / "recipes" / "task.yaml").read_text()
+
+
+@pytest.mark.slow
+def test_the_engine_s_model_is_the_loopback_s_bit_for_bit(experiment: Path) -> None:
+    """Other processes, another order of answers, the same bits."""
+    out = experiment / "out"
+    config = RunConfig(
+        task=str(out / "recipes" / "task.yaml"),
+        strategy=str(out / "recipes" / "strategy-fedavg.yaml"),
+        data=str(experiment / "data"),
+        sites=0, nodes=2, rounds=1, seed=0, out=str(experiment / "again"), name="x",
+        threads=max(1, len(os.sched_getaffinity(0)) // 2),
+    )  # fmt: skip
+    network = LoopbackGrid(app, config.model_dump(), 2, order=lambda replies: replies[::-1])
+    run_cell(network, config, Journal(config.cell / "journal.jsonl"))
+    there = load_file(out / "fedavg" / "seed0" / "model.safetensors")
+    here = load_file(config.cell / "model.safetensors")
+    assert all(np.array_equal(there[name], here[name]) for name in there)
+    exact = read_results(out / "results.json").cells[0].models[0].test
+    counted = json.loads((config.cell / "run.json").read_text())["models"][0]["test"]
+    for site, figures in exact.items():
+        assert counted[site]["confusion"] == figures.confusion
+
+
+@pytest.mark.slow
+def test_the_report_can_be_written_again(experiment: Path) -> None:
+    page = experiment / "out" / "report.html"
+    before = page.read_bytes()
+    page.unlink()
+    command = [str(Path(sys.executable).parent / "ucadi"), "report", str(experiment / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout) == (0, f"report: {page}\n")
+    assert page.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_an_ended_run_leaves_no_process_behind(tmp_path: Path) -> None:
+    """SIGTERM in mid-run."""
+    tiny.write_sites(tmp_path / "data", SIZES)
+    before = engine_processes()
+    words = ["--task", tiny.write_task(tmp_path), "--data", tmp_path / "data", "--rounds", "500"]
+    words += ["--strategy", "fedavg", "--out", tmp_path / "out"]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "run_sim.py"), *map(str, words)], stderr=subprocess.DEVNULL
+    )
+    journal = tmp_path / "out" / "fedavg" / "seed0" / "journal.jsonl"
+    deadline = time.monotonic() + 200
+    while not (journal.is_file() and '"round"' in journal.read_text()):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.5)
+    assert len(engine_processes() - before) >= 3
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(100) == 128 + signal.SIGTERM
+    assert engine_processes() <= before
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+def hostile(folder: Path, text: str) -> Path:
+    path = folder / "hostile.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--rounds", "0"], "--rounds 0: must be at least 1"),
+        (["--rounds", "many"], "argument --rounds: invalid int value: 'many'"),
+        (["--local-epochs", "-1"], "--local-epochs -1: must be at least 1"),
+        (["--sites", "0"], "--sites 0: must be at least 1"),
+        (["--seeds", "-1"], "--seeds -1: a seed is 0 or more"),
+        (["--seeds", "1", "1"], "--seeds: 1 stands there twice"),
+        (["--data", "nowhere"], "nowhere: no such data folder"),
+        (["--strategy", "fedavg", "fedavg"], "--strategy: fedavg stands there twice"),
+        (["--strategy", "best"], "unknown strategy 'best': choose from central, fedadam"),
+        (["--task", "lungs"], "unknown task 'lungs'"),
+        (["--task", "ct-covid4"], "name its images with --data"),
+        (["--set", "x.y=1"], "--set x.y: no task or strategy recipe has this key"),
+        (["--set", "training.epochs"], "write KEY=VALUE"),
+        (["--set", "training.epochs=[1"], "--set training.epochs, line 1: "),
+        (["--set", "training.epochs=0"], "training.epochs: Input should be greater"),
+        (["--sites", "1"], "needs min-sites: 2"),
+        (["--wrong"], "unrecognized arguments: --wrong"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import run_sim as script
+
+    defaults = {"--task": "phantom-covid2", "--strategy": "fedavg", "--out": str(tmp_path / "out")}
+    given = [w for flag, value in defaults.items() if flag not in words for w in (flag, value)]
+    with pytest.raises(SystemExit) as ended:
+        script.main([*given, *words])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
