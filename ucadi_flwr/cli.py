@@ -49,7 +49,8 @@ def prepare(
     ] = MIN_SLICES,
 ) -> None:
     """Turn a hospital's DICOM tree into NIfTI files and a manifest, without identifiers."""
-    with Bars(console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    with Bars(console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("reading headers", total=None)
 
         def advance(done: int, total: int) -> None:

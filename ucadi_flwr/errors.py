@@ -23,3 +23,7 @@ class FederationError(UcadiError):
 
 class TrainingError(UcadiError):
     """Local training that cannot go on, such as a loss that is not finite."""
+
+
+class ProtectionError(UcadiError):
+    """A key, or a protected model, that cannot be used: wrong, altered, replayed or too few."""

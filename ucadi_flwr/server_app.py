@@ -11,7 +11,8 @@ from flwr.serverapp import Grid, ServerApp
 from safetensors.torch import save_file
 
 from ucadi_flwr.build import make_model
-from ucadi_flwr.data.phantom import write_phantom
+from ucadi_flwr.data.phantom_site import write_phantom
+from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import DataError, UcadiError
 from ucadi_flwr.evaluation.metrics import from_counts
 from ucadi_flwr.models.state import read_state, trainable_names, write_state
@@ -20,7 +21,7 @@ from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.rounds import Journal
 from ucadi_flwr.run_config import RunConfig
-from ucadi_flwr.strategy import EVERYONE, UcadiStrategy
+from ucadi_flwr.strategy import UcadiStrategy
 
 app = ServerApp()
 
@@ -102,7 +103,7 @@ def _save_model(
 ) -> dict[str, Any]:
     """Write one model with its counters at zero, so that a strict ``load_state_dict`` takes it."""
     write_state(model, {k: array.numpy() for k, array in strategy.models[trained_at].items()})
-    name = "model.safetensors" if trained_at == EVERYONE else f"model-{trained_at}.safetensors"
+    name = "model.safetensors" if trained_at == POOLED else f"model-{trained_at}.safetensors"
     metadata = {"task": task.name, "task-digest": loader.digest(task), "trained-at": trained_at}
     partial = folder / f"{name}.partial"
     save_file(model.state_dict(), partial, {**metadata, "classes": json.dumps(task.classes)})

@@ -18,14 +18,12 @@ from flwr.serverapp.strategy import Result, Strategy
 from ucadi_flwr.aggregation.mean import WeightedMean
 from ucadi_flwr.aggregation.optimizers import Moments, step
 from ucadi_flwr.cohort import Cohort
+from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.evaluation.counts import Counts
 from ucadi_flwr.models.state import check_state
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.rounds import Journal, RoundRecord, SiteRecord
-
-EVERYONE = "all"
-"""The name of a model that all sites trained."""
 
 MAX_EXAMPLES = 2**31
 """A site that claims more cases than this is refused."""
@@ -104,11 +102,10 @@ class UcadiStrategy(Strategy):
                 mean = means.setdefault(self._trained_at(site), WeightedMean())
                 mean.add(state, weight if self.recipe.weights == "size-epochs" else 1)
             except FederationError as error:
-                record.fail(site, str(error))
-                self.journal.failure(server_round, site, str(error))
+                self._left_out(site, str(error))
                 continue
-            record.sites[EVERYONE if self.recipe.cohort == "pooled" else site] = answer
-            record.bytes_up += size(reply.content.array_records["arrays"])
+            record.sites[POOLED if self.recipe.cohort == "pooled" else site] = answer
+            record.bytes_up += self._shared(reply)
             self.journal.answer(server_round, site, answer)
         if len(record.sites) < self.recipe.min_sites:
             raise FederationError(
@@ -118,7 +115,7 @@ class UcadiStrategy(Strategy):
         for name, mean in means.items():
             self._step(name, mean)
         loss = record.mean_loss()
-        return self.models.get(EVERYONE), MetricRecord({"loss": loss, "sites": len(record.sites)})
+        return self.models.get(POOLED), MetricRecord({"loss": loss, "sites": len(record.sites)})
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -140,7 +137,7 @@ class UcadiStrategy(Strategy):
             try:
                 tested[site] = self._counts(reply)
             except FederationError as error:
-                self.journal.failure(server_round, site, str(error))
+                self._left_out(site, str(error))
         if not tested:
             return None
         confusion = np.sum([counts.confusion for counts in tested.values()], axis=0)
@@ -176,9 +173,7 @@ class UcadiStrategy(Strategy):
             self.rounds.append(RoundRecord(round=server_round))
             self.cohort.greet(grid, config)
             messages = list(self.configure_train(server_round, initial_arrays, config, grid))
-            self.rounds[-1].bytes_down = sum(
-                size(m.content.array_records["arrays"]) for m in messages
-            )
+            self.rounds[-1].bytes_down = sum(map(self._shared, messages))
             replies = self.cohort.exchange(grid, messages, timeout)
             arrays, metrics = self.aggregate_train(server_round, self._named(replies))
             self.rounds[-1].seconds = time.perf_counter() - begin
@@ -200,7 +195,7 @@ class UcadiStrategy(Strategy):
     # ------------------------------------------------------------------ parts
 
     def _trained_at(self, site: str) -> str:
-        return site if self.recipe.cohort == "each-site" else EVERYONE
+        return site if self.recipe.cohort == "each-site" else POOLED
 
     def _message(self, content: RecordDict, kind: str, node: int, server_round: int) -> Message:
         return Message(
@@ -209,14 +204,21 @@ class UcadiStrategy(Strategy):
 
     def _named(self, replies: Iterable[Message | tuple[str, str]]) -> Iterator[Message]:
         """Pass answers on; a site that failed or is late is written down instead."""
-        record = self.rounds[-1]
         for reply in replies:
             if isinstance(reply, tuple):
-                site, reason = reply
-                record.fail(site, reason)
-                self.journal.failure(record.round, site, reason)
+                self._left_out(*reply)
             else:
                 yield reply
+
+    def _left_out(self, site: str, reason: str) -> None:
+        self.rounds[-1].fail(site, reason)
+        self.journal.failure(self.rounds[-1].round, site, reason)
+
+    def _shared(self, message: Message) -> int:
+        """Bytes of the model in a message; the reference arms move it on one machine only."""
+        arrays = message.content.array_records["arrays"]
+        shared = self.recipe.cohort == "all"
+        return sum(len(array.data) for array in arrays.values()) if shared else 0
 
     def _checked(self, reply: Message) -> tuple[dict[str, np.ndarray], SiteRecord]:
         try:
@@ -256,8 +258,3 @@ class UcadiStrategy(Strategy):
             self.trainable,
         )
         self.models[name] = ArrayRecord({key: Array(state[key]) for key in self.shapes})
-
-
-def size(arrays: ArrayRecord) -> int:
-    """Bytes of the arrays as they travel."""
-    return sum(len(array.data) for array in arrays.values())

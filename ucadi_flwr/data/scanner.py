@@ -53,7 +53,7 @@ class Scanner:
 
 
 def site_scanner(site: int) -> Scanner:
-    """The fixed scanner of site 0, 1, 2, …
+    """Give site 0, 1, 2, … its fixed scanner.
 
     Thickness 4–12 mm, noise 8–28 HU and offset ±15 HU follow a Halton sequence (bases 2, 3, 5),
     so that few sites already cover the ranges and no two are alike; kernel and contrast agent cycle

@@ -10,6 +10,10 @@ from ucadi_flwr.errors import DataError
 from ucadi_flwr.recipes.task import TaskRecipe
 
 
+POOLED = "all"
+"""The name of all sites' cases together, and of a model that all sites trained."""
+
+
 @dataclass(frozen=True)
 class Site:
     """One hospital's cases, by part, with the class index of each label."""
@@ -52,7 +56,7 @@ def pooled(sites: dict[str, Site]) -> Site:
     everything: dict[Part, list[Case]] = {
         part: [case for site in sites.values() for case in site.parts[part]] for part in PARTS
     }
-    return Site("all", everything, next(iter(sites.values())).class_of)
+    return Site(POOLED, everything, next(iter(sites.values())).class_of)
 
 
 def _cases(data: Path, task: TaskRecipe) -> dict[str, list[Case]]:
@@ -69,6 +73,8 @@ def _cases(data: Path, task: TaskRecipe) -> dict[str, list[Case]]:
 
 
 def _check(site: Site, task: TaskRecipe, data: Path) -> None:
+    if site.name == POOLED:
+        raise DataError(f"{data}: a site cannot be named '{POOLED}'; give it another name")
     classes = Counter(label for part in PARTS for label in site.labels(part))
     if len(classes) == 1 and task.one_class_sites == "refuse":
         only = task.classes[next(iter(classes))]

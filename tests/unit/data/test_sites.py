@@ -69,6 +69,11 @@ def test_a_site_with_one_class(tmp_path: Path) -> None:
     assert open_sites(folder, TASK)["x"].labels("test") == [1, 1]
 
 
+def test_a_site_cannot_be_named_like_the_pool(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be named 'all'"):
+        open_sites(write_folder(tmp_path / "all", rows("x")), TASK)
+
+
 def test_a_site_without_test_cases(tmp_path: Path) -> None:
     few = ["a.png,normal,p", "b.png,pneumonia,q"]
     with pytest.raises(DataError, match="site x has no test cases; it needs two patients"):

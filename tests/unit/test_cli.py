@@ -1,0 +1,83 @@
+"""The ``ucadi`` command: what it says, and how it says that something is wrong."""
+
+import csv
+from pathlib import Path
+
+import dicom_factory
+import pytest
+
+from ucadi_flwr import cli
+
+
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object
+) -> tuple[int, str, str]:
+    monkeypatch.setattr("sys.argv", ["ucadi", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr()
+    return int(ended.value.code or 0), said.out, said.err
+
+
+def test_help_names_the_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(monkeypatch, capsys, "--help")
+    assert code == 0
+    assert "prepare" in out
+    assert "report" in out
+
+
+def test_prepare_writes_a_site(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dicom_factory.write_series(tmp_path / "in" / "a", slices=6, series="a")
+    dicom_factory.write_series(tmp_path / "in" / "b", slices=3, series="b")
+    words = ("prepare", "--input", tmp_path / "in", "--output", tmp_path / "out")
+    code, out, err = run(monkeypatch, capsys, *words, "--min-slices", 5)
+    assert code == 0, err
+    assert "1 series kept" in out
+    assert "1 left out" in out
+    with (tmp_path / "out" / "excluded.csv").open(encoding="utf-8") as file:
+        (left_out,) = csv.DictReader(file)
+    assert "3 slices, at least 5 needed" in left_out["detail"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["prepare", "--input", "gone", "--output", "x"], "gone: no such folder"),
+        (["prepare", "--input", ".", "--output", "x", "--min-slices", "1"], "at least 2 slices"),
+        (["report", "gone"], "No such file or directory; run an experiment first"),
+    ],
+)
+def test_errors_are_one_line(
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(monkeypatch, capsys, *words)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_results_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results.json").write_text('{"schema_version": 2}', encoding="utf-8")
+    code, _, err = run(monkeypatch, capsys, "report", tmp_path)
+    assert code == 2
+    assert "results.json: schema_version: Input should be 1" in err
+
+
+def test_ctrl_c_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, cli.reporting_errors():
+        raise KeyboardInterrupt
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "stopped\n"

@@ -1,0 +1,89 @@
+"""The engine's parts that need no engine: its app manifest, resources, and how it fails."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+
+from ucadi_flwr import engine
+from ucadi_flwr.engine import Engine, Resources, manifest
+from ucadi_flwr.errors import FederationError, RecipeError
+from ucadi_flwr.run_config import RunConfig
+
+VALUES = {
+    "task": 'a "quoted" \\ name.yaml',
+    "strategy": "fedavg",
+    "data": "",
+    "sites": 0,
+    "nodes": 3,
+    "rounds": 2,
+    "seed": 0,
+    "out": "/somewhere",
+    "name": "fedavg/seed0",
+    "threads": 1,
+}
+
+
+def test_the_manifest_is_the_config() -> None:
+    config = RunConfig.read(VALUES)
+    app = tomllib.loads(manifest(config))["tool"]["flwr"]["app"]
+    assert app["config"] == VALUES
+    assert app["components"]["serverapp"] == "ucadi_flwr.server_app:app"
+
+
+def test_the_project_s_own_app_has_the_same_keys() -> None:
+    """``flwr run .`` at the top of the repository."""
+    root = Path(__file__).resolve().parents[2]
+    app = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["flwr"]["app"]
+    assert set(app["config"]) == set(VALUES)
+    RunConfig.read(app["config"])
+    assert (
+        app["components"]
+        == tomllib.loads(manifest(RunConfig.read(VALUES)))["tool"]["flwr"]["app"]["components"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [({"seed": -1}, "seed"), ({"spy": 1}, "spy"), ({"task": ""}, "task")]
+)
+def test_a_run_config_that_cannot_be_is_named(change: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError, match=f"run-config: {message}: "):
+        RunConfig.read({**VALUES, **change})  # type: ignore[dict-item]
+
+
+def test_no_data_means_the_phantom() -> None:
+    config = RunConfig.read(VALUES)
+    assert config.data_folder == Path("/somewhere/phantom")
+    assert config.cell == Path("/somewhere/fedavg/seed0")
+
+
+@pytest.mark.parametrize(
+    ("cores", "gpus", "sites", "expected"),
+    [
+        (2, 0, 3, Resources(1, 0.0)),
+        (16, 0, 3, Resources(5, 0.0)),
+        (16, 1, 4, Resources(4, 0.25)),
+        (16, 8, 3, Resources(5, 1.0)),
+        (2, 0, 1, Resources(2, 0.0)),
+    ],
+)
+def test_sites_share_the_machine(
+    cores: int, gpus: int, sites: int, expected: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine.os, "sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert Resources.share(sites) == expected
+
+
+def test_an_engine_that_dies_at_once_says_so_and_cleans_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "flower-superlink"
+    program.write_text("#!/bin/sh\necho 'no luck today'\nexit 3\n")
+    program.chmod(0o755)
+    opened = Engine()
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(FederationError, match="engine stopped by itself: no luck today"):
+        opened.__enter__()
+    assert not opened.home.exists()
