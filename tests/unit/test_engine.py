@@ -76,14 +76,12 @@ def test_sites_share_the_machine(
     assert Resources.share(sites) == expected
 
 
-def test_an_engine_that_dies_at_once_says_so_and_cleans_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_engine_that_dies_at_once_says_so_and_cleans_up(tmp_path: Path) -> None:
     program = tmp_path / "flower-superlink"
     program.write_text("#!/bin/sh\necho 'no luck today'\nexit 3\n")
     program.chmod(0o755)
     opened = Engine()
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    opened._environment["PATH"] = f"{tmp_path}:/usr/bin:/bin"
     with pytest.raises(FederationError, match="engine stopped by itself: no luck today"):
         opened.__enter__()
     assert not opened.home.exists()
