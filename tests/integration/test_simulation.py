@@ -1,5 +1,7 @@
 """run_sim.py on Flower's real engine: files, exactness, errors, and nothing left behind."""
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -15,6 +17,7 @@ import tiny
 from loopback_grid import LoopbackGrid
 from safetensors.numpy import load_file
 
+import run_sim
 from ucadi_flwr.client_app import app
 from ucadi_flwr.report.results import read_results
 from ucadi_flwr.rounds import Journal
@@ -23,11 +26,6 @@ from ucadi_flwr.server_app import run_cell
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = {"a": 12, "b": 8}
-
-
-def run_sim(*words: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "run_sim.py"), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=cwd)
 
 
 def engine_processes() -> set[int]:
@@ -48,16 +46,16 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("experiment")
     tiny.write_sites(folder / "data", SIZES)
     before = engine_processes()
-    done = run_sim(
-        *("--task", tiny.write_task(folder), "--data", folder / "data", "--rounds", "1"),
-        *("--strategy", "fedavg", "local", "central", "--out", folder / "out"),
-        *("--set", "training.batch-size=8", "min-sites=1"),
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"report: {folder / 'out' / 'report.html'}\n"
+    words = ["--task", tiny.write_task(folder), "--data", folder / "data", "--rounds", "1"]
+    words += ["--strategy", "fedavg", "local", "central", "--out", folder / "out"]
+    words += ["--set", "training.batch-size=8", "min-sites=1"]
+    said, told = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(told):
+        assert run_sim.main(list(map(str, words))) == 0
+    assert said.getvalue() == f"report: {folder / 'out' / 'report.html'}\n"
     assert engine_processes() <= before
     for word in ("fedavg · seed 0", "round 1/1", "loss"):
-        assert word in done.stderr
+        assert word in told.getvalue()
     return folder
 
 
@@ -174,12 +172,10 @@ def hostile(folder: Path, text: str) -> Path:
 def test_bad_input_is_one_line_and_leaves_nothing(
     words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import run_sim as script
-
     defaults = {"--task": "phantom-covid2", "--strategy": "fedavg", "--out": str(tmp_path / "out")}
     given = [w for flag, value in defaults.items() if flag not in words for w in (flag, value)]
     with pytest.raises(SystemExit) as ended:
-        script.main([*given, *words])
+        run_sim.main([*given, *words])
     assert ended.value.code == 2
     error = capsys.readouterr().err
     assert message in error
