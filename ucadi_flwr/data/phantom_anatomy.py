@@ -1,7 +1,7 @@
 """One patient's chest: every tissue but the vessels and lesions that lie in the lungs.
 
-HU are textbook values (air −1000,
-fat −100, muscle 50, unenhanced blood 45, cancellous bone 150–250, cortical bone 500 and more).
+HU are textbook values: air −1000, fat −100, muscle 50, unenhanced blood 45, cancellous bone
+150–260, the thin cortex 400–500 after partial volume.
 """
 
 from dataclasses import dataclass

@@ -39,7 +39,7 @@ def draw_vessels(patient: Patient, rng: np.random.Generator) -> Tubes:
     for side in (-1.0, 1.0):
         way = _unit(_LOBES * vector(side, 1.0, 1.0) + 0.3 * _normal(rng, _LOBES.shape))
         place = vector(side * 40.0, 10.0, 4.0) + 5.0 * _normal(rng, way.shape)
-        length, radius = 34.0, 4.4 * patient.vessels
+        length, radius = 34.0, 3.7 * patient.vessels
         for _ in range(5):
             end = place + way * _uniform(rng, 0.8 * length, 1.2 * length, (len(way), 1))
             starts.append(place)

@@ -9,7 +9,6 @@ from ucadi_flwr.data.partition import PARTS, Part, check_disjoint, deal, split_b
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.recipes.task import TaskRecipe
 
-
 POOLED = "all"
 """The name of all sites' cases together, and of a model that all sites trained."""
 
