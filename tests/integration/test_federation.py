@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
-from flwr.app import Array, ArrayRecord, Error, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, Context, Error, Message, MetricRecord, RecordDict
 from loopback_grid import LoopbackGrid
 from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_torch
@@ -16,11 +16,12 @@ from safetensors.torch import load_file as load_torch
 from ucadi_flwr.build import make_model
 from ucadi_flwr.client_app import app
 from ucadi_flwr.cohort import Cohort
-from ucadi_flwr.errors import FederationError
+from ucadi_flwr.errors import DataError, FederationError
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.rounds import Journal
 from ucadi_flwr.run_config import RunConfig
+from ucadi_flwr.server_app import app as server_app
 from ucadi_flwr.server_app import run_cell
 
 SIZES = {"a": 16, "b": 8, "c": 24}
@@ -147,6 +148,26 @@ def test_fedavg_is_the_mean_weighted_by_examples_and_epochs(config: Config) -> N
             np.testing.assert_allclose(found[name], expected, rtol=1e-6, atol=1e-9)
     sizes = sorted(n for n, _ in answers["fedavg"])
     assert sizes == [6, 12, 18]
+
+
+def test_the_server_app_makes_the_phantom_and_keeps_its_errors(
+    tmp_path: Path, config: Config
+) -> None:
+    """As ``flwr run .`` does, without a data folder."""
+    task = Path(config().task)
+    text = task.read_text().replace("[left, right]", "[healthy, covid]").replace("right", "covid")
+    text += "labels: {ground-glass: covid, consolidation: covid}\n"
+    no_phantom = config(task=str(task), data="")
+    context = Context(1, 1, {}, RecordDict(), no_phantom.model_dump())
+    with pytest.raises(DataError, match="has no phantom"):
+        server_app(LoopbackGrid(app, no_phantom.model_dump(), 3), context)
+    assert "has no phantom" in events(no_phantom, "stopped")[0]["reason"]
+    task.write_text(text + "phantom: {sites: 3, cases-per-site: 8, size: [8, 16, 16]}\n")
+    made = config(data="", rounds=1)
+    context.run_config.update(made.model_dump())
+    server_app(LoopbackGrid(app, made.model_dump(), 3), context)
+    result = json.loads((made.cell / "run.json").read_text())
+    assert sorted(result["models"][0]["test"]) == ["site-1", "site-2", "site-3"]
 
 
 def test_local_is_every_site_alone(config: Config) -> None:

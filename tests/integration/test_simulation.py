@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 
 import run_sim
 from ucadi_flwr.client_app import app
+from ucadi_flwr.engine import Engine
 from ucadi_flwr.report.results import read_results
 from ucadi_flwr.rounds import Journal
 from ucadi_flwr.run_config import RunConfig
@@ -47,7 +48,10 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny.write_sites(folder / "data", SIZES)
     before = engine_processes()
     words = ["--task", tiny.write_task(folder), "--data", folder / "data", "--rounds", "1"]
-    words += ["--strategy", "fedavg", "local", "central", "--out", folder / "out"]
+    doomed = folder / "doomed.yaml"
+    text = "schema_version: 1\nname: doomed\nsummary: too hasty\nround-timeout: 0.01\n"
+    doomed.write_text(text, encoding="utf-8")
+    words += ["--strategy", "fedavg", doomed, "local", "central", "--out", folder / "out"]
     words += ["--set", "training.batch-size=8", "min-sites=1"]
     said, told = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(told):
@@ -63,12 +67,13 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_results_say_what_the_files_hold(experiment: Path) -> None:
     out = experiment / "out"
     results = read_results(out / "results.json")
-    assert [c.strategy.name for c in results.cells] == ["fedavg", "local", "central"]
+    cells = [c for c in results.cells if c.strategy.name != "doomed"]
+    assert [c.strategy.name for c in cells] == ["fedavg", "local", "central"]
     assert results.schema_version == 1
     assert results.sites["a"].train == {"left": 4, "right": 4}
-    trained = {c.strategy.name: [m.trained_at for m in c.models] for c in results.cells}
+    trained = {c.strategy.name: [m.trained_at for m in c.models] for c in cells}
     assert trained == {"fedavg": ["all"], "local": ["a", "b"], "central": ["all"]}
-    for cell in results.cells:
+    for cell in cells:
         assert cell.error is None
         assert cell.seconds > 0
         assert len(cell.rounds) == 1
@@ -81,8 +86,44 @@ def test_results_say_what_the_files_hold(experiment: Path) -> None:
     assert not (out / "cache").exists()
     assert {p.name for p in (out / "recipes").iterdir()} == {
         *("task.yaml", "strategy-fedavg.yaml", "strategy-local.yaml", "strategy-central.yaml"),
+        "strategy-doomed.yaml",
     }
     assert "batch-size: 8" in (out / "recipes" / "task.yaml").read_text()
+
+
+@pytest.mark.slow
+def test_a_cell_that_fails_is_reported_and_the_others_go_on(experiment: Path) -> None:
+    (cell,) = (
+        c
+        for c in read_results(experiment / "out" / "results.json").cells
+        if c.strategy.name == "doomed"
+    )
+    assert cell.error is not None
+    assert "0 sites answered and min-sites is 1" in cell.error
+    assert "a: no answer within 0 s" in cell.error
+    assert cell.models == []
+    assert "0 sites answered" in (experiment / "out" / "report.html").read_text()
+
+
+def test_if_every_cell_fails_the_first_error_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With an engine that does nothing: the real one fails in the test above."""
+
+    class Idle(Engine):
+        def _start_superlink(self) -> None:
+            pass
+
+        def run(self, *args: object) -> int:
+            return 1
+
+    monkeypatch.setattr("ucadi_flwr.simulation.Engine", Idle)
+    words = ["--task", tiny.write_task(tmp_path), "--data", tiny.write_sites(tmp_path / "d", SIZES)]
+    with pytest.raises(SystemExit) as ended:
+        run_sim.main([*map(str, words), "--strategy", "fedavg", "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert "every run failed, the first with: Flower ended without" in capsys.readouterr().err
+    assert (tmp_path / "out" / "report.html").is_file()
 
 
 @pytest.mark.slow
