@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: demo test lint clean
 
 demo: $(READY)  ## a federated experiment on the built-in phantom
-	$(BIN)/python run_sim.py --task phantom-covid2 --strategy local central fedavg
+	$(BIN)/python run_sim.py --task phantom-covid2 --strategy local central fedavg --local-epochs 2
 
 test: $(READY) lint  ## every check
 	$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-fail-under=90

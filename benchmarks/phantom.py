@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from ucadi_flwr.data.phantom import LABELS, SHAPE, Label, Shape, Spacing, volume
-from ucadi_flwr.data.scanner import Scanner, site_scanner
+from ucadi_flwr.data.phantom.scanner import Scanner, site_scanner
+from ucadi_flwr.data.phantom.volume import LABELS, SHAPE, Label, Shape, Spacing, volume
 
 SITES = (1, 2, 3)
 CYCLE: tuple[Label, ...] = ("healthy", "ground-glass", "healthy", "consolidation")

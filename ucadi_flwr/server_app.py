@@ -11,7 +11,7 @@ from flwr.serverapp import Grid, ServerApp
 from safetensors.torch import save_file
 
 from ucadi_flwr.build import make_model
-from ucadi_flwr.data.phantom_site import write_phantom
+from ucadi_flwr.data.phantom.site import write_phantom
 from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import DataError, UcadiError
 from ucadi_flwr.evaluation.metrics import from_counts

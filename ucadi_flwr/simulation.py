@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ucadi_flwr.data.partition import PARTS
-from ucadi_flwr.data.phantom_site import write_phantom
+from ucadi_flwr.data.phantom.site import write_phantom
 from ucadi_flwr.data.sites import Site, open_sites
 from ucadi_flwr.engine import Engine, Resources
 from ucadi_flwr.environment import describe_environment

@@ -12,6 +12,7 @@ from ucadi_flwr.recipes.base import Label, Name, Section
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
+Voxels = Annotated[int, Field(ge=8, le=1024)]
 
 
 class DenseNet3dOptions(Section):
@@ -103,7 +104,7 @@ class Phantom(Section):
 
     sites: int = Field(3, ge=1, le=1000)
     cases_per_site: int = Field(40, ge=8, le=100_000)
-    size: tuple[int, int, int] = (16, 128, 128)
+    size: tuple[Voxels, Voxels, Voxels] = (16, 128, 128)
     seed: int = Field(0, ge=0)
 
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ucadi_flwr.data.phantom import LABELS, SHAPE, Label, volume
-from ucadi_flwr.data.phantom_geometry import Tubes, make_grid, tube_share
-from ucadi_flwr.data.phantom_lung import LESION_MM, draw_lesions
-from ucadi_flwr.data.phantom_patient import diaphragm, draw_patient, taper, wall_radius
-from ucadi_flwr.data.phantom_site import MIN_CASES, plan_site, write_phantom, write_site
-from ucadi_flwr.data.scanner import KERNELS, Kernel, Scanner, acquire, site_scanner
+from ucadi_flwr.data.phantom.geometry import Tubes, make_grid, tube_share
+from ucadi_flwr.data.phantom.lung import LESION_MM, draw_lesions
+from ucadi_flwr.data.phantom.patient import diaphragm, draw_patient, taper, wall_radius
+from ucadi_flwr.data.phantom.scanner import KERNELS, Kernel, Scanner, acquire, site_scanner
+from ucadi_flwr.data.phantom.site import MIN_CASES, plan_site, write_phantom, write_site
+from ucadi_flwr.data.phantom.volume import LABELS, SHAPE, Label, volume
 from ucadi_flwr.errors import DataError
 
 CLEAN = Scanner(5.0, "standard", 0.0, 0.0, contrast_agent=False)

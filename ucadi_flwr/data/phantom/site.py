@@ -11,9 +11,9 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from ucadi_flwr.data.phantom import SHAPE, Shape, Spacing, volume
-from ucadi_flwr.data.phantom_lung import LABELS, Label
-from ucadi_flwr.data.scanner import site_scanner
+from ucadi_flwr.data.phantom.lung import LABELS, Label
+from ucadi_flwr.data.phantom.scanner import site_scanner
+from ucadi_flwr.data.phantom.volume import SHAPE, Shape, Spacing, volume
 from ucadi_flwr.errors import DataError
 
 #: Fewer scans than this cannot hold every class in training and in validation.

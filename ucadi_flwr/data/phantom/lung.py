@@ -5,8 +5,8 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 
-from ucadi_flwr.data.phantom_geometry import F32, Grid, Tubes, vector
-from ucadi_flwr.data.phantom_patient import PLEURA_MM, Patient, taper, wall_radius
+from ucadi_flwr.data.phantom.geometry import F32, Grid, Tubes, vector
+from ucadi_flwr.data.phantom.patient import PLEURA_MM, Patient, taper, wall_radius
 
 Label = Literal["healthy", "ground-glass", "consolidation"]
 LABELS: Final[tuple[Label, ...]] = get_args(Label)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ucadi_flwr.data.phantom_geometry import F32, Grid, inside, paint, smooth_field
-from ucadi_flwr.data.phantom_organs import (
+from ucadi_flwr.data.phantom.geometry import F32, Grid, inside, paint, smooth_field
+from ucadi_flwr.data.phantom.organs import (
     airway_share,
     paint_below_diaphragm,
     paint_bones,
     paint_mediastinum,
 )
-from ucadi_flwr.data.phantom_patient import (
+from ucadi_flwr.data.phantom.patient import (
     PLEURA_MM,
     RIB_MM,
     Patient,

@@ -24,9 +24,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ucadi_flwr.data.phantom_anatomy import build_chest
-from ucadi_flwr.data.phantom_geometry import F32, Grid, make_grid, paint, tube_share
-from ucadi_flwr.data.phantom_lung import (
+from ucadi_flwr.data.phantom.anatomy import build_chest
+from ucadi_flwr.data.phantom.geometry import F32, Grid, make_grid, paint, tube_share
+from ucadi_flwr.data.phantom.lung import (
     LABELS,
     Label,
     draw_bands,
@@ -34,8 +34,8 @@ from ucadi_flwr.data.phantom_lung import (
     draw_vessels,
     lesion_shares,
 )
-from ucadi_flwr.data.phantom_patient import Patient, draw_patient
-from ucadi_flwr.data.scanner import Scanner, acquire
+from ucadi_flwr.data.phantom.patient import Patient, draw_patient
+from ucadi_flwr.data.phantom.scanner import Scanner, acquire
 
 __all__ = ["LABELS", "SHAPE", "Label", "Shape", "Spacing", "volume"]
 

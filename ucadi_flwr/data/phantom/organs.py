@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from ucadi_flwr.data.phantom_geometry import F32, Grid, Tubes, inside, paint, tube_share, vector
-from ucadi_flwr.data.phantom_patient import RIB_MM, Patient, diaphragm, heart_distance, taper
+from ucadi_flwr.data.phantom.geometry import F32, Grid, Tubes, inside, paint, tube_share, vector
+from ucadi_flwr.data.phantom.patient import RIB_MM, Patient, diaphragm, heart_distance, taper
 
 
 def paint_below_diaphragm(hu: F32, patient: Patient, grid: Grid, wall: F32, blood: float) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from ucadi_flwr.data.phantom_geometry import F32, Grid
+from ucadi_flwr.data.phantom.geometry import F32, Grid
 
 #: Thickness of the rib cage, mm.
 RIB_MM: Final = 8.0
