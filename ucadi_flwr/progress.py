@@ -82,8 +82,10 @@ class Progress:
         """A piece of preparation; call what is yielded once for each of ``total`` items."""
         self._console.print(f"{what} …")
         task = self._bars.add_task(what, total=total)
-        yield lambda: self._bars.advance(task)
-        self._bars.remove_task(task)
+        try:
+            yield lambda: self._bars.advance(task)
+        finally:
+            self._bars.remove_task(task)
 
     @contextmanager
     def cell(self, strategy: str, seed: int, journal: Path) -> Iterator[Watch]:

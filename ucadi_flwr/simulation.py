@@ -1,15 +1,19 @@
 """A grid of experiments on one machine: every strategy × seed is one cell on Flower's engine."""
 
 import json
+import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ucadi_flwr.data.dataset import CachedCases, cached_set
 from ucadi_flwr.data.partition import PARTS
 from ucadi_flwr.data.phantom.site import write_phantom
 from ucadi_flwr.data.sites import Site, open_sites
@@ -105,11 +109,12 @@ def run(plan: Plan) -> Path:
     """
     if plan.data is not None:
         _open(plan, plan.data)
-    plan.out.mkdir(parents=True, exist_ok=True)
     cells: list[Cell] = []
     with Progress() as progress:
-        data = plan.data or _make_phantom(plan, progress)
-        sites = _open(plan, data)
+        with _removed_on_error(plan.out):
+            data = plan.data or _make_phantom(plan, progress)
+            sites = _open(plan, data)
+            _read_images(plan, sites, progress)
         progress.plan({(s.name, seed): plan.rounds_of(s) for s, seed in _grid(plan)})
         _write_recipes(plan)
         with Engine() as engine:
@@ -174,6 +179,40 @@ def _make_phantom(plan: Plan, progress: Progress) -> Path:
             on_case=advance,
         )
     return root
+
+
+@contextmanager
+def _removed_on_error(out: Path) -> Iterator[None]:
+    """Make the folder; if what follows fails, nothing of it stays."""
+    fresh = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if fresh:
+            shutil.rmtree(out)
+        raise
+
+
+def _read_images(plan: Plan, sites: Mapping[str, Site], progress: Progress) -> None:
+    """Read every image once, into the cache, so that a broken one is told before training."""
+    sets = [cached_set(site, plan.task, plan.out / "cache") for site in sites.values()]
+
+    def read(dataset: CachedCases, i: int) -> None:
+        dataset[i]
+
+    with (
+        progress.step("reading the images", sum(map(len, sets))) as advance,
+        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
+    ):
+        jobs = [pool.submit(read, dataset, i) for dataset in sets for i in range(len(dataset))]
+        try:
+            for job in as_completed(jobs):
+                job.result()
+                advance()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _recipe_file(plan: Plan, name: str) -> Path:

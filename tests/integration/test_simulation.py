@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import dicom_factory
 import numpy as np
 import psutil
 import pytest
 import tiny
+from dicom_factory import truncate
 from loopback_grid import LoopbackGrid
 from safetensors.numpy import load_file
 
@@ -182,10 +185,49 @@ def test_an_ended_run_leaves_no_process_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "report.html").exists()
 
 
-def hostile(folder: Path, text: str) -> Path:
-    path = folder / "hostile.yaml"
-    path.write_text(text, encoding="utf-8")
-    return path
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda site: truncate(site / "images" / "c3.nii.gz", 0.5), "c3.nii.gz: not readable"),
+        (lambda site: (site / "images" / "c3.nii.gz").write_bytes(b"hello"), "c3.nii.gz: not re"),
+        (lambda site: (site / "images" / "c3.nii.gz").unlink(), "manifest.csv"),
+        (lambda site: edit(site, "left", "unclear"), "unclear"),
+        (lambda site: edit(site, "c3,", "c2,"), "c2"),
+        (lambda site: edit(site, "right", "left"), "site a has images of one class only (left)"),
+        (lambda site: edit(site, "patient", "patient_name"), "patient_name"),
+        (lambda site: (site / "manifest.csv").write_text("name,label,patient\n"), "manifest.csv"),
+        (lambda site: series(site, "c3"), "is cut short or does not decode; take it out"),
+    ],
+)
+def test_bad_data_is_one_line_and_leaves_nothing(
+    change: Callable[[Path], object],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    task, data = tiny.write_task(tmp_path), tiny.write_sites(tmp_path / "data", SIZES)
+    change(data / "a")
+    words = ("--task", task, "--data", data, "--strategy", "fedavg", "--out", tmp_path / "out")
+    with pytest.raises(SystemExit) as ended:
+        run_sim.main(list(map(str, words)))
+    assert ended.value.code == 2
+    *notes, error = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: ")
+    assert message in error
+    assert notes in ([], ["reading the images …"])
+    assert not (tmp_path / "out").exists()
+
+
+def edit(site: Path, old: str, new: str) -> None:
+    path = site / "manifest.csv"
+    path.write_text(path.read_text().replace(old, new))
+
+
+def series(site: Path, name: str) -> None:
+    """A DICOM series with one cut file, in place of a NIfTI file."""
+    (site / "images" / f"{name}.nii.gz").unlink()
+    dicom_factory.write_series(site / "images" / name)
+    truncate(next((site / "images" / name).iterdir()), 0.98)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from monai.data import PersistentDataset
 from monai.transforms import Compose
 
 from ucadi_flwr.data.manifest import Case
+from ucadi_flwr.data.partition import PARTS
 from ucadi_flwr.data.sites import Site
-from ucadi_flwr.data.transforms import for_testing, for_training
+from ucadi_flwr.data.transforms import for_testing, for_training, preprocessing
 from ucadi_flwr.errors import DataError, UcadiError
 from ucadi_flwr.recipes.task import CtVolume, GreyImage, TaskRecipe
 
@@ -40,6 +41,14 @@ def testing_set(site: Site, task: TaskRecipe, cache: Path) -> CachedCases:
     """A site's test cases, S samples each."""
     transform = for_testing(task.images)
     return make_dataset(site.parts["test"], site.labels("test"), transform, task.images, cache)
+
+
+def cached_set(site: Site, task: TaskRecipe, cache: Path) -> CachedCases:
+    """All cases of a site as they are cached: reading an item checks its file and caches it."""
+    cases = [case for part in PARTS for case in site.parts[part]]
+    labels = [label for part in PARTS for label in site.labels(part)]
+    transform = Compose(preprocessing(task.images))
+    return make_dataset(cases, labels, transform, task.images, cache)
 
 
 def make_dataset(
