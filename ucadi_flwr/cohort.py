@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from ucadi_flwr.errors import FederationError
+from ucadi_flwr.data.sites import check_site_name
+from ucadi_flwr.errors import FederationError, UcadiError
 from ucadi_flwr.rounds import Journal
 
 POLL_SECONDS = 0.2
@@ -58,12 +59,18 @@ class Cohort:
                 self.journal.failure(0, *reply)
                 continue
             node = reply.metadata.src_node_id
-            site = str(reply.content.config_records["config"]["site"])
-            if site in self.sites.values():
+            try:
+                self.sites[node] = self._name(reply)
+            except UcadiError as error:
                 self._refused.add(node)
-                self.journal.failure(0, site, "a second node says that it is this site; refused")
-            else:
-                self.sites[node] = site
+                self.journal.failure(0, f"node {node}", f"{error}; refused")
+
+    def _name(self, reply: Message) -> str:
+        """The site's name, checked: files will be called by it."""
+        site = check_site_name(str(reply.content.config_records["config"].get("site")))
+        if site in self.sites.values():
+            raise FederationError(f"a second node says that it is site {site}")
+        return site
 
     def present(self, grid: Grid) -> list[tuple[int, str]]:
         """Node and site of everyone who is there now, in the order of the sites' names."""

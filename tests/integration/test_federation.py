@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
-from flwr.app import Array, ArrayRecord, Context, Error, Message, MetricRecord, RecordDict
+from flwr.app import (
+    Array,
+    ArrayRecord,
+    ConfigRecord,
+    Context,
+    Error,
+    Message,
+    MetricRecord,
+    RecordDict,
+)
 from loopback_grid import LoopbackGrid
 from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_torch
@@ -356,6 +365,18 @@ def test_two_nodes_cannot_be_the_same_site(config: Config) -> None:
     result = json.loads((made.cell / "run.json").read_text())
     assert sorted(result["rounds"][0]["sites"]) == ["a", "b"]
     assert "second node" in events(made, "failure")[0]["reason"]
+
+
+def test_a_node_with_a_name_that_is_a_path_is_refused(config: Config) -> None:
+    def fault(node: int, message: Message) -> Message:
+        if node != 101 or message.metadata.message_type != "query":
+            return message
+        record = ConfigRecord({"site": "../../etc", "examples": 1, "test-examples": 1})
+        return Message(RecordDict({"config": record}), reply_to=message)
+
+    result, _ = run(config(rounds=1), fault=fault)
+    assert sorted(result["rounds"][0]["sites"]) == ["a", "c"]
+    assert "cannot be named '../../etc'" in events(config(), "failure")[0]["reason"]
 
 
 def test_a_node_without_a_site_is_left_alone(config: Config) -> None:

@@ -8,8 +8,6 @@ identifies people (a patient's name, birth date, …) is refused: it does not be
 
 The manifest is untrusted: its size is checked before it is read, and no row may lead outside
 the folder, by ``..``, an absolute path or a link. Images are found here, never opened.
-
-Source: SPEC section 2, rule 8.
 """
 
 import csv
@@ -103,7 +101,7 @@ def read_manifest(
     ]
 
 
-def sites(cases: Iterable[Case]) -> dict[str, list[Case]]:
+def by_site(cases: Iterable[Case]) -> dict[str, list[Case]]:
     """Group cases by site, sites in the order of their names."""
     groups: defaultdict[str, list[Case]] = defaultdict(list)
     for case in cases:

@@ -1,10 +1,11 @@
 """The sites of an experiment: a data folder opened, checked and split, before anything runs."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ucadi_flwr.data.manifest import Case, read_manifest
+from ucadi_flwr.data.manifest import Case, by_site, read_manifest
 from ucadi_flwr.data.partition import PARTS, Part, check_disjoint, deal, split_by_patient
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.recipes.task import TaskRecipe
@@ -64,16 +65,21 @@ def _cases(data: Path, task: TaskRecipe) -> dict[str, list[Case]]:
     folders = [data]
     if not any(data.glob("*.csv")):
         folders = sorted(p for p in data.iterdir() if p.is_dir() and any(p.glob("*.csv"))) or [data]
-    by_site: dict[str, list[Case]] = {}
-    for folder in folders:
-        for case in read_manifest(folder, task.class_of):
-            by_site.setdefault(case.site, []).append(case)
-    return by_site
+    return by_site(case for folder in folders for case in read_manifest(folder, task.class_of))
+
+
+def check_site_name(name: str) -> str:
+    """The name, if files can be called by it and it is nobody else's; else :class:`DataError`."""
+    if name == POOLED or not re.fullmatch(r"\w[\w .-]{0,63}", name):
+        raise DataError(
+            f"a site cannot be named {name[:64]!r}: up to 64 letters, digits, spaces, '.', '-' or "
+            f"'_', not '{POOLED}'"
+        )
+    return name
 
 
 def _check(site: Site, task: TaskRecipe, data: Path) -> None:
-    if site.name == POOLED:
-        raise DataError(f"{data}: a site cannot be named '{POOLED}'; give it another name")
+    check_site_name(site.name)
     classes = Counter(label for part in PARTS for label in site.labels(part))
     if len(classes) == 1 and task.one_class_sites == "refuse":
         only = task.classes[next(iter(classes))]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ucadi_flwr.data import manifest as module
-from ucadi_flwr.data.manifest import Case, read_manifest, sites
+from ucadi_flwr.data.manifest import Case, by_site, read_manifest
 from ucadi_flwr.errors import DataError
 
 LABELS = ["covid", "healthy"]
@@ -117,7 +117,7 @@ def test_only_fitting_table_is_the_manifest(site: Path) -> None:
 
 def test_sites_are_sorted_and_keep_their_order(site: Path) -> None:
     write(site, HEADER + ",site", "a,covid,p1,z", "b,covid,p2,m", "c,covid,p3,z")
-    groups = sites(read_manifest(site, LABELS))
+    groups = by_site(read_manifest(site, LABELS))
     assert {name: [case.name for case in cases] for name, cases in groups.items()} == {
         "m": ["b"],
         "z": ["a", "c"],

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ucadi_flwr.data.sites import open_sites, pooled
+from ucadi_flwr.data.sites import check_site_name, open_sites, pooled
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.task import TaskRecipe
@@ -72,6 +72,17 @@ def test_a_site_with_one_class(tmp_path: Path) -> None:
 def test_a_site_cannot_be_named_like_the_pool(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be named 'all'"):
         open_sites(write_folder(tmp_path / "all", rows("x")), TASK)
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", "x" * 65, "a\tb"])
+def test_a_site_s_name_must_do_for_a_file(name: str) -> None:
+    with pytest.raises(DataError, match="a site cannot be named"):
+        check_site_name(name)
+
+
+@pytest.mark.parametrize("name", ["north", "Site 1", "武汉", "st.-mary_2"])
+def test_ordinary_names_of_sites(name: str) -> None:
+    assert check_site_name(name) == name
 
 
 def test_a_site_without_test_cases(tmp_path: Path) -> None:
