@@ -8,7 +8,7 @@ Every byte is untrusted: numbers are bounded, files and volumes capped, and what
 or decoder raises ends as one :class:`~ucadi_flwr.data.series.Excluded`. Pixels may be plain,
 RLE, JPEG-LS, JPEG lossless or JPEG 2000 (see :mod:`ucadi_flwr.data.decode`).
 
-Sources: SPEC section 2, rule 1; DICOM PS3.3 C.11.1.1.2 (rescale), PS3.10 (files).
+Sources: DICOM PS3.3 C.11.1.1.2 (rescale), PS3.10 (files).
 """
 
 import math

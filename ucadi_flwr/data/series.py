@@ -1,6 +1,6 @@
 """Which CT series is a volume, and where its voxels lie: judged from headers alone, no I/O.
 
-Sources: SPEC section 2, rule 2 (exclusion); DICOM PS3.3 C.7.6.2.1.1 (plane geometry) and
+Sources: S0 Methods (exclusion); DICOM PS3.3 C.7.6.2.1.1 (plane geometry) and
 C.8.2.1 (CT image, rescale). Sorting, regularity and the affine are highdicom's.
 """
 

@@ -1,0 +1,253 @@
+"""What protection costs: bytes, CPU seconds, error and memory of one round, scheme by scheme.
+
+    python benchmarks/protection.py --values 700000 --sites 5 --json protection.json
+
+Every row runs in processes of its own, in turn with the others, and is the median of ``--repeats``.
+Seconds are CPU seconds: ``encrypt`` and ``decrypt`` of one site (the mean over the sites, over the
+first five for ``decrypt``), ``add`` of one site's answer at the server, ``result`` what the server
+does once a round. Rows:
+
+- ``plaintext``, ``bfv-2``, ``bfv-3``, ``bfv-4``, ``ckks``: this project's protection room.
+- ``nvflare-ckks``: as NVFlare's HE filters do (8192, [60, 40, 40], 2^40, symmetric): a TenSEAL
+  vector a tensor; the server multiplies the sum by 1/Σn, which costs a level and halves the answer.
+- ``nvflare-ckks-flat``: its settings at their best on the way up, one vector for the whole model,
+  and the sum going back as it is.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tenseal as ts
+
+from ucadi_flwr.aggregation.mean import WeightedMean
+from ucadi_flwr.protection.frame import Occasion
+from ucadi_flwr.protection.keys import NO_KEY, SiteKey
+from ucadi_flwr.protection.layout import Layout
+from ucadi_flwr.protection.plan import ModelPlan
+from ucadi_flwr.protection.protect import make_site, make_sum
+
+State = dict[str, np.ndarray]
+
+ROWS = [
+    "plaintext", "bfv-2", "bfv-3", "bfv-4", "ckks", "nvflare-ckks", "nvflare-ckks-flat",
+]  # fmt: skip
+OCCASION = Occasion("benchmark", 1)
+
+
+def shapes(values: int) -> dict[str, tuple[int, ...]]:
+    """Dense layers like the 3D-DenseNet's, with under 1 % in small tensors, up to ``values``."""
+    layer: dict[str, tuple[int, ...]] = {"conv1": (128, 112, 1, 1, 1), "bias1": (128,)}
+    layer |= {f"norm1.{i}": (112,) for i in range(4)}
+    layer |= {"conv2": (32, 128, 3, 3, 3), "bias2": (32,)}
+    layer |= {f"norm2.{i}": (128,) for i in range(4)}
+    found: dict[str, tuple[int, ...]] = {}
+    number, left = 0, values
+    while left:
+        for name, shape in layer.items():
+            size = min(left, int(np.prod(shape)))
+            if size:
+                whole = size == np.prod(shape)
+                found[f"{number}.{name}"] = shape if whole else (1, size)
+            left -= size
+        number += 1
+    return found
+
+
+def models(values: int, sites: int) -> Iterator[tuple[State, int]]:
+    """Each site's model and weight, one at a time."""
+    for site in range(sites):
+        rng = np.random.default_rng(site)
+        yield (
+            {n: rng.normal(0, 0.05, s).astype(np.float32) for n, s in shapes(values).items()},
+            100 + 37 * site,
+        )
+
+
+class _Clock:
+    """CPU seconds by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, name: str, work: Any, *arguments: Any) -> Any:
+        start = time.process_time()
+        found = work(*arguments)
+        spent = time.process_time() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + spent
+        return found
+
+
+class _Room:
+    """One round in the protection room."""
+
+    def __init__(self, row: str, values: int, sites: int) -> None:
+        scheme, _, packing = row.partition("-")
+        scheme = "none" if scheme == "plaintext" else scheme
+        self.key = None if scheme == "none" else SiteKey.create(scheme)
+        plan_sites = max(128, sites)
+        self.plan = ModelPlan(scheme, Layout(shapes(values)), int(packing or 3), plan_sites)
+        self.reference = next(models(values, 1))[0]
+        context = self.key.context if self.key else NO_KEY
+        self.sum = make_sum(context, self.plan, OCCASION, 1, WeightedMean)
+        self.total = sum(weight for _, weight in models(values, sites))
+
+    def encrypt(self, number: int, state: State, weight: int) -> bytes:
+        site = make_site(self.key, f"site-{number}", 1)
+        return site.seal(self.plan, OCCASION, state, self.reference, weight, self.total)
+
+    def add(self, blob: bytes) -> None:
+        self.sum.add(blob)
+
+    def result(self) -> bytes:
+        return self.sum.result()
+
+    def decrypt(self, blob: bytes) -> State:
+        return make_site(self.key, "site-0", 1).open(self.plan, OCCASION, blob).state
+
+
+class _NVFlare:
+    """One round as NVFlare's HEModelEncryptor, HEInTimeAccumulate… and HEModelDecryptor do it."""
+
+    def __init__(self, row: str, values: int, sites: int) -> None:
+        self.flat, self.layout = row.endswith("flat"), Layout(shapes(values))
+        self.context = ts.context(
+            ts.SCHEME_TYPE.CKKS,
+            poly_modulus_degree=8192,
+            coeff_mod_bit_sizes=[60, 40, 40],
+            encryption_type=ts.ENCRYPTION_TYPE.SYMMETRIC,
+        )
+        self.context.generate_relin_keys()
+        self.context.global_scale = 2**40
+        self.total = sum(weight for _, weight in models(values, sites))
+        self.sums: list[Any] = []
+
+    def encrypt(self, number: int, state: State, weight: int) -> list[bytes]:
+        vectors = [self.layout.flatten(state)] if self.flat else [a.ravel() for a in state.values()]
+        scale = np.float64(weight / self.total if self.flat else weight)
+        return [ts.ckks_vector(self.context, v * scale).serialize() for v in vectors]
+
+    def add(self, blobs: list[bytes]) -> None:
+        loaded = [ts.ckks_vector_from(self.context, blob) for blob in blobs]
+        pairs = zip(self.sums or [0] * len(loaded), loaded, strict=True)
+        self.sums = [a + b if self.sums else b for a, b in pairs]
+
+    def result(self) -> list[bytes]:
+        if self.flat:
+            return [v.serialize() for v in self.sums]
+        return [(v * (1.0 / self.total)).serialize() for v in self.sums]
+
+    def decrypt(self, blobs: list[bytes]) -> State:
+        vectors = [
+            np.array(ts.ckks_vector_from(self.context, b).decrypt(), np.float32) for b in blobs
+        ]
+        if self.flat:
+            return self.layout.unflatten(vectors[0])
+        found = self.layout.shapes.items()
+        return {n: v.reshape(s) for (n, s), v in zip(found, vectors, strict=True)}
+
+
+def size(blob: bytes | list[bytes]) -> int:
+    return len(blob) if isinstance(blob, bytes) else sum(map(len, blob))
+
+
+def measure(row: str, values: int, sites: int) -> dict[str, Any]:
+    """One row once, in this process."""
+    end = _NVFlare(row, values, sites) if row.startswith("nvflare") else _Room(row, values, sites)
+    clock, exact, up = _Clock(), {n: np.zeros(s) for n, s in shapes(values).items()}, 0
+    for number, (state, weight) in enumerate(models(values, sites)):
+        for name, array in state.items():
+            exact[name] += array.astype(np.float64) * (weight / end.total)
+        blob = clock("encrypt", end.encrypt, number, state, weight)
+        clock("add", end.add, blob)
+        up = size(blob)
+    down = clock("result", end.result)
+    readers = min(sites, 5)
+    for _ in range(readers):
+        opened = clock("decrypt", end.decrypt, down)
+    errors = np.concatenate([np.abs(opened[n] - exact[n]).ravel() for n in exact])
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    return {
+        "bytes_up_per_value": up / values,
+        "bytes_down_per_value": size(down) / values,
+        "encrypt_cpu_s": clock.seconds["encrypt"] / sites,
+        "add_cpu_s": clock.seconds["add"] / sites,
+        "result_cpu_s": clock.seconds["result"],
+        "decrypt_cpu_s": clock.seconds["decrypt"] / readers,
+        "max_abs_error": float(errors.max()),
+        "mean_abs_error": float(errors.mean()),
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20,
+    }
+
+
+def in_a_process(row: str, values: int, sites: int) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--values", str(values), "--sites", str(sites)]
+    done = subprocess.run(  # noqa: S603 - this file
+        [*command, "--one", row], check=True, capture_output=True, text=True
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    columns = [name for name in rows[0] if name not in ("values", "sites")]
+    print(f"{rows[0]['values']:,} values, {rows[0]['sites']} sites")
+    print("  ".join(name.removesuffix("_per_value").rjust(17) for name in columns))
+    for row in rows:
+        cells = (row[c] if c == "scheme" else f"{row[c]:.3g}" for c in columns)
+        print("  ".join(cell.rjust(17) for cell in cells))
+
+
+def print_ratios(rows: list[dict[str, Any]]) -> None:
+    by_name = {row["scheme"]: row for row in rows}
+
+    def cpu(row: dict[str, Any]) -> float:
+        return float(row["encrypt_cpu_s"] + row["decrypt_cpu_s"])
+
+    for base in (name for name in by_name if name.startswith("nvflare")):
+        for name in (name for name in by_name if not name.startswith("nvflare")):
+            own, other = by_name[name], by_name[base]
+            print(
+                f"{name:>9} against {base}: {cpu(other) / cpu(own):.1f} × less CPU, "
+                f"{other['bytes_up_per_value'] / own['bytes_up_per_value']:.1f} × fewer bytes up, "
+                f"{other['bytes_down_per_value'] / own['bytes_down_per_value']:.1f} × fewer down"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--values", type=int, default=700_000)
+    parser.add_argument("--sites", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--one", choices=ROWS, help=argparse.SUPPRESS)
+    flags = parser.parse_args()
+    if flags.one:
+        print(json.dumps(measure(flags.one, flags.values, flags.sites)))
+        return
+    runs: dict[str, list[dict[str, Any]]] = {row: [] for row in flags.rows}
+    for _ in range(flags.repeats):
+        for row in flags.rows:
+            runs[row].append(in_a_process(row, flags.values, flags.sites))
+    table = [
+        {"scheme": row, "values": flags.values, "sites": flags.sites}
+        | {name: statistics.median(run[name] for run in found) for name in found[0]}
+        for row, found in runs.items()
+    ]
+    print_table(table)
+    print_ratios(table)
+    if flags.json:
+        flags.json.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

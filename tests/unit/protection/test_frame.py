@@ -1,0 +1,109 @@
+"""The frame: what is written is read, and nothing else is."""
+
+import dataclasses
+
+import pytest
+
+from ucadi_flwr.errors import ProtectionError
+from ucadi_flwr.protection import frame
+from ucadi_flwr.protection.frame import Expected, Kind, Occasion
+
+SUM = Expected("bfv", b"k" * 16, b"p" * 16, Occasion("run", 3), Kind.SUM, 4, 10)
+BLOB = frame.write(SUM, ["tongji", "union ⌂"], b"a" * 16, b"0123456789")
+HEADER = len(BLOB) - 10 - 2 * frame.MEMBER
+
+
+def test_written_and_read() -> None:
+    found = frame.read(BLOB, SUM)
+    assert found.members == ("tongji", "union ⌂")
+    assert found.agreement == b"a" * 16
+    assert bytes(found.payload) == b"0123456789"
+
+
+def test_the_header_is_of_a_fixed_size() -> None:
+    assert HEADER == 106
+    assert SUM.largest == HEADER + 4 * frame.MEMBER + 10
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scheme": "ckks"}, "another scheme than ckks"),
+        ({"key_id": b"K" * 16}, "under key 6b6b6b6b, expected 4b4b4b4b"),
+        ({"plan": b"P" * 16}, "another model or other parameters"),
+        ({"occasion": Occasion("ruin", 3)}, "of another run"),
+        ({"occasion": Occasion("run", 4)}, "of round 3, attempt 0.*expected the model of round 4"),
+        ({"occasion": Occasion("run", 3, attempt=1)}, "expected the model of round 3, attempt 1"),
+        ({"occasion": Occasion("run", 3, "metrics")}, "purpose b'model', expected the metrics"),
+        ({"kind": Kind.CONTRIBUTION}, "a contribution was expected"),
+        ({"max_members": 1, "payload": 300}, "2 members; 1 to 1"),
+        ({"payload": 11}, "this plan has a payload of 11"),
+        ({"payload": 9, "max_members": 9}, "this plan has a payload of 9"),
+        ({"max_members": 1}, "bytes are too many"),
+    ],
+)
+def test_every_field_is_compared(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ProtectionError, match=message):
+        frame.read(BLOB, dataclasses.replace(SUM, **change))
+
+
+def test_every_bit_of_the_header_matters() -> None:
+    """Each flip is refused, or changes what the opener checks against the tags."""
+    usual = frame.read(BLOB, SUM)
+    for bit in range(8 * (HEADER + 2 * frame.MEMBER)):
+        flipped = bytearray(BLOB)
+        flipped[bit // 8] ^= 1 << bit % 8
+        try:
+            found = frame.read(bytes(flipped), SUM)
+        except ProtectionError:
+            continue
+        assert (found.members, found.agreement) != (usual.members, usual.agreement)
+
+
+@pytest.mark.parametrize("length", [0, 1, HEADER - 1, HEADER, len(BLOB) - 1])
+def test_truncated(length: int) -> None:
+    with pytest.raises(ProtectionError):
+        frame.read(BLOB[:length], SUM)
+
+
+@pytest.mark.parametrize("extra", [1, frame.MEMBER, 10**6])
+def test_extended(extra: int) -> None:
+    with pytest.raises(ProtectionError):
+        frame.read(BLOB + bytes(extra), SUM)
+
+
+@pytest.mark.parametrize("name", [b"", b"\xff", b"a\nb", b"a\0b"])
+def test_members_that_cannot_be_read(name: bytes) -> None:
+    blob = bytearray(BLOB)
+    blob[HEADER : HEADER + frame.MEMBER] = name.ljust(frame.MEMBER, b"\0")
+    with pytest.raises(ProtectionError, match="not readable"):
+        frame.read(bytes(blob), SUM)
+
+
+def test_a_member_twice() -> None:
+    blob = bytearray(BLOB)
+    blob[HEADER : HEADER + frame.MEMBER] = blob[HEADER + frame.MEMBER : HEADER + 2 * frame.MEMBER]
+    with pytest.raises(ProtectionError, match="in the sum twice"):
+        frame.read(bytes(blob), SUM)
+
+
+@pytest.mark.parametrize("member", ["", "x" * 65, "a\nb", "a\0", "é" * 33])
+def test_names_that_cannot_be_written(member: str) -> None:
+    with pytest.raises(ProtectionError, match="cannot name a member"):
+        frame.write(SUM, [member], b"a" * 16, b"")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"round": -1}, "cannot be numbered"),
+        ({"round": 2**32}, "cannot be numbered"),
+        ({"round": 1, "attempt": 2**16}, "cannot be numbered"),
+        ({"round": 1, "purpose": ""}, "1 to 16 bytes"),
+        ({"round": 1, "purpose": "x" * 17}, "1 to 16 bytes"),
+        ({"round": 1, "purpose": "a\0"}, "1 to 16 bytes"),
+    ],
+)
+def test_occasions_that_cannot_be(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ProtectionError, match=message):
+        Occasion("run", **fields)

@@ -1,0 +1,176 @@
+"""Keys: a site's secret key, and the context that a server may have.
+
+All sites of a run hold the same secret key; the server holds a :class:`ServerContext`, which has
+none. A key is made at one site, handed to the others out of band, and made anew for every run and
+whenever a site joins or leaves. It comes from the operating system's randomness (SEAL's default),
+lives in a file of mode 0600, and is in no repr, pickle, message, log or checkpoint.
+
+The key id is a hash that binds the key. (SEAL's ``parms_id`` does not: it is the same for all.)
+"""
+
+import base64
+import binascii
+import json
+import os
+import stat
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ucadi_flwr.errors import ProtectionError
+from ucadi_flwr.protection.derive import derive
+from ucadi_flwr.protection.frame import ID
+from ucadi_flwr.protection.lattice import new_secret
+from ucadi_flwr.protection.schemes import scheme
+
+_SITE_KEY, _CONTEXT = "site key: secret", "server context"
+_LARGEST = 2**20  # bytes of a key file
+
+
+@dataclass(frozen=True)
+class ServerContext:
+    """What the server knows of a key: its scheme and its id. Nothing can be opened with it."""
+
+    scheme: str
+    key_id: bytes
+
+    def save(self, path: Path) -> None:
+        """Write the file; it may be read by anybody, and must not exist yet."""
+        _write(path, 0o644, {"ucadi": _CONTEXT, **self.describe()})
+
+    @classmethod
+    def load(cls, path: Path) -> "ServerContext":
+        """Read the file; refuse a site's secret key, which has no place at a server."""
+        content = _read(path)
+        if content.get("ucadi") == _SITE_KEY:
+            raise ProtectionError(
+                f"{path}: this is a site's secret key; a server must never hold one, delete it "
+                "here and give the server its server context"
+            )
+        if content.get("ucadi") != _CONTEXT:
+            raise ProtectionError(f"{path}: this is no server context")
+        name = _text(path, content, "scheme")
+        scheme(name)
+        key_id = _text(path, content, "key-id")
+        if len(key_id) != 2 * ID or not set(key_id) <= set("0123456789abcdef"):
+            raise ProtectionError(f"{path}: the key id is not {2 * ID} hexadecimal digits")
+        return cls(name, bytes.fromhex(key_id))
+
+    def describe(self) -> dict[str, str]:
+        """What may be shown."""
+        return {"scheme": self.scheme, "key-id": self.key_id.hex()}
+
+
+NO_KEY = ServerContext("none", bytes(ID))
+"""The context of ``protection: none``."""
+
+
+@dataclass(frozen=True, eq=False)
+class SiteKey:
+    """The secret key that all sites of a run share. It cannot be pickled or copied."""
+
+    scheme: str
+    created: str
+    secret: bytes = field(repr=False)
+
+    @classmethod
+    def create(cls, name: str) -> "SiteKey":
+        """A new key for a scheme that encrypts, from the operating system's randomness."""
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(name, created, new_secret(scheme(name).lattice))
+
+    @property
+    def key_id(self) -> bytes:
+        """16 bytes that bind the key and say nothing of it."""
+        return derive(self.secret, "key id", self.scheme.encode(), size=ID)
+
+    @property
+    def context(self) -> ServerContext:
+        """What the server may have."""
+        return ServerContext(self.scheme, self.key_id)
+
+    def derived(self, label: str) -> bytes:
+        """32 secret bytes for one purpose other than encryption."""
+        return derive(self.secret, label, size=32)
+
+    def save(self, path: Path) -> None:
+        """Write the file with mode 0600; it must not exist yet."""
+        secret = base64.b64encode(self.secret).decode()
+        content = {"ucadi": _SITE_KEY, **self.describe(), "secret": secret}
+        _write(path, 0o600, content)
+
+    @classmethod
+    def load(cls, path: Path) -> "SiteKey":
+        """Read the file; refuse one that others may read, or that is damaged."""
+        content = _read(path, private=True)
+        if content.get("ucadi") != _SITE_KEY:
+            raise ProtectionError(f"{path}: this is no site key")
+        try:
+            secret = base64.b64decode(_text(path, content, "secret"), validate=True)
+        except (binascii.Error, ValueError):
+            raise ProtectionError(f"{path}: the secret is damaged") from None
+        name = _text(path, content, "scheme")
+        scheme(name)
+        key = cls(name, _text(path, content, "created"), secret)
+        if key.key_id.hex() != _text(path, content, "key-id"):
+            raise ProtectionError(f"{path}: the key does not fit its own id; the file is damaged")
+        return key
+
+    @classmethod
+    def rotate(cls, path: Path) -> "SiteKey":
+        """Put a new key of the same scheme in the file's place.
+
+        The old key stays beside it, named after its id, to open what was sealed with it.
+        """
+        old = cls.load(path)
+        new = cls.create(old.scheme)
+        fresh = path.with_name(f"{path.stem}.{new.key_id.hex()[:8]}{path.suffix}")
+        new.save(fresh)
+        path.rename(path.with_name(f"{path.stem}.{old.key_id.hex()[:8]}{path.suffix}"))
+        fresh.rename(path)
+        return new
+
+    def describe(self) -> dict[str, str]:
+        """What may be shown: no secret."""
+        return {**self.context.describe(), "created": self.created}
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret key is not pickled or copied; load it from its file")
+
+
+def _write(path: Path, mode: int, content: dict[str, str]) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError:
+        raise ProtectionError(f"{path} exists already; it is not overwritten") from None
+    except OSError as error:
+        raise ProtectionError(f"{path} cannot be written: {error.strerror}") from None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(json.dumps(content, indent=1) + "\n")
+
+
+def _read(path: Path, *, private: bool = False) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if private and os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+                raise ProtectionError(
+                    f"{path}: others may read or change it (mode {stat.S_IMODE(mode):04o}); run "
+                    f"chmod 600 on it, and rotate the key if somebody did"
+                )
+            content = json.loads(file.read(_LARGEST))
+    except OSError as error:
+        raise ProtectionError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError:  # neither JSON nor UTF-8
+        raise ProtectionError(f"{path} is no key file") from None
+    if not isinstance(content, dict):
+        raise ProtectionError(f"{path} is no key file")
+    return content
+
+
+def _text(path: Path, content: dict[str, Any], name: str) -> str:
+    found = content.get(name)
+    if not isinstance(found, str):
+        raise ProtectionError(f"{path}: '{name}' is missing")
+    return found

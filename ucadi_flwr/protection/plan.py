@@ -1,0 +1,129 @@
+"""What site and server agree on before a round, and may both know: the plan of a message.
+
+A plan holds no secret and no value of a model. Its digest is part of every frame, so that two who
+differ in any of it refuse each other's messages before a ciphertext is touched. All sizes follow
+from it.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+from ucadi_flwr.errors import ProtectionError
+from ucadi_flwr.protection.frame import Expected, Kind, Occasion, digest
+from ucadi_flwr.protection.integers import IntegerVector
+from ucadi_flwr.protection.keys import ServerContext
+from ucadi_flwr.protection.layout import Layout
+from ucadi_flwr.protection.packing import PackedModel
+from ucadi_flwr.protection.reals import RealModel
+from ucadi_flwr.protection.schemes import Scheme, largest_total, scheme
+
+MAX_SITES = 1024
+"""Contributions to one sum that BFV's noise budget is worked out for."""
+
+PLAIN_HEAD = 16
+"""Bytes before the values of a message without encryption: weight and total, 64 bits each."""
+
+_FORMAT = 1  # of the slots' order
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """A weighted mean of models. ``values_per_slot`` (2, 3, 4) matters to BFV only."""
+
+    scheme: str
+    layout: Layout
+    values_per_slot: int = 3
+    max_sites: int = 128
+
+    def __post_init__(self) -> None:
+        _check(self.scheme, self.max_sites)
+        if self.values_per_slot not in (2, 3, 4):
+            raise ProtectionError(f"{self.values_per_slot} values a slot; 2, 3 or 4 are possible")
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Of everything that both ends must have in common."""
+        tensors = [[t.name, t.shape, t.packed] for t in self.layout.tensors]
+        return _digest(self.scheme, self.max_sites, [self.values_per_slot, tensors])
+
+    @cached_property
+    def codec(self) -> PackedModel | RealModel:
+        """How a model becomes slots."""
+        if self.scheme == "bfv":
+            return PackedModel(self.layout, self.values_per_slot, self.max_sites)
+        return RealModel(self.layout)
+
+    @property
+    def plain_size(self) -> int:
+        """Bytes of the payload without encryption."""
+        return PLAIN_HEAD + 4 * self.layout.values
+
+
+@dataclass(frozen=True)
+class IntegerPlan:
+    """An exact sum of ``length`` integers a site: weights, counts or a histogram."""
+
+    scheme: str
+    length: int
+    max_sites: int = 128
+
+    def __post_init__(self) -> None:
+        _check(self.scheme, self.max_sites)
+        if self.length < 1:
+            raise ProtectionError("a vector without integers cannot be protected")
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Of everything that both ends must have in common."""
+        return _digest(self.scheme, self.max_sites, ["integers", self.length])
+
+    @cached_property
+    def codec(self) -> IntegerVector:
+        """How integers become slots."""
+        return IntegerVector(self.length, largest_total(self.scheme), self.max_sites)
+
+    @property
+    def plain_size(self) -> int:
+        """Bytes of the payload without encryption."""
+        return 8 * self.length
+
+
+Plan = ModelPlan | IntegerPlan
+
+
+def rows_shape(plan: Plan, found: Scheme) -> tuple[int, int]:
+    """(ciphertexts, slots of each) that hold the tags and the plan's slots."""
+    slots = found.tags.count + plan.codec.slots
+    return found.lattice.blocks(slots), found.lattice.slots
+
+
+def payload_size(plan: Plan, kind: Kind) -> int:
+    """Bytes of the payload that a frame of this kind has, neither more nor fewer."""
+    if plan.scheme == "none":
+        return plan.plain_size
+    found = scheme(plan.scheme)
+    lattice = found.lattice
+    size = lattice.fresh_size if kind is Kind.CONTRIBUTION else lattice.sum_size
+    return rows_shape(plan, found)[0] * size
+
+
+def expected(plan: Plan, context: ServerContext, occasion: Occasion, kind: Kind) -> Expected:
+    """What the frames of this plan look like under this key."""
+    if context.scheme != plan.scheme:
+        raise ProtectionError(f"the key is for {context.scheme}, the plan for {plan.scheme}")
+    members = 1 if kind is Kind.CONTRIBUTION else plan.max_sites
+    size = payload_size(plan, kind)
+    return Expected(plan.scheme, context.key_id, plan.digest, occasion, kind, members, size)
+
+
+def _check(name: str, max_sites: int) -> None:
+    largest_total(name)
+    if not 1 <= max_sites <= MAX_SITES:
+        raise ProtectionError(f"{max_sites} sites; 1 to {MAX_SITES} are possible")
+
+
+def _digest(name: str, max_sites: int, content: list[object]) -> bytes:
+    parameters = None if name == "none" else scheme(name).lattice.describe()
+    text = json.dumps([_FORMAT, name, parameters, max_sites, content], separators=(",", ":"))
+    return digest(text.encode())

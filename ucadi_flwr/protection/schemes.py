@@ -1,0 +1,42 @@
+"""The closed table of schemes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ucadi_flwr.errors import ProtectionError
+from ucadi_flwr.protection import bfv, ckks
+from ucadi_flwr.protection.lattice import Encoding, Lattice
+from ucadi_flwr.protection.packing import HALF
+from ucadi_flwr.protection.tags import LinearMac, Pads, Tags
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One scheme that encrypts; ``dtype`` is that of its slots."""
+
+    lattice: Lattice
+    encoding: Callable[[], Encoding]
+    tags: Tags
+    dtype: type[int] | type[float]
+
+
+_SCHEMES = {
+    "bfv": Scheme(bfv.LATTICE, bfv.Coefficients, LinearMac(), int),
+    "ckks": Scheme(ckks.LATTICE, ckks.Reals, Pads(), float),
+}
+
+_TOTALS = {"none": 2**62, "bfv": HALF, "ckks": 2**40}
+
+
+def scheme(name: str) -> Scheme:
+    """The scheme that encrypts by that name."""
+    if name not in _SCHEMES:
+        raise ProtectionError(f"'{name}' does not encrypt; there are {', '.join(_SCHEMES)}")
+    return _SCHEMES[name]
+
+
+def largest_total(name: str) -> int:
+    """Largest |sum of integers| that is exact under a scheme, ``none`` included."""
+    if name not in _TOTALS:
+        raise ProtectionError(f"no protection '{name}'; there are {', '.join(_TOTALS)}")
+    return _TOTALS[name]

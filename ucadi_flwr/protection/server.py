@@ -1,0 +1,82 @@
+"""The server's end: add contributions up without being able to open any."""
+
+from ucadi_flwr.errors import ProtectionError
+from ucadi_flwr.protection import frame
+from ucadi_flwr.protection.frame import Frame, Kind, Occasion
+from ucadi_flwr.protection.keys import ServerContext
+from ucadi_flwr.protection.lattice import Adder
+from ucadi_flwr.protection.plan import Plan, expected
+from ucadi_flwr.protection.schemes import scheme
+
+
+class Roll:
+    """Who is in a sum: frames checked, members once each, all of one agreement."""
+
+    def __init__(self, context: ServerContext, plan: Plan, occasion: Occasion, quorum: int) -> None:
+        self.members: list[str] = []
+        self._plan, self._quorum = plan, quorum
+        self._in = expected(plan, context, occasion, Kind.CONTRIBUTION)
+        self._out = expected(plan, context, occasion, Kind.SUM)
+        self._agreement = b""
+
+    def check(self, blob: bytes) -> Frame:
+        """A contribution's frame, unless it cannot be added to this sum."""
+        found = frame.read(blob, self._in)
+        member = found.members[0]
+        if member in self.members:
+            raise ProtectionError(f"'{member}' is in the sum already")
+        if len(self.members) == self._plan.max_sites:
+            raise ProtectionError(f"the plan has room for {self._plan.max_sites} sites")
+        if self.members and found.agreement != self._agreement:
+            raise ProtectionError(
+                f"'{member}' works from another global model or other ranges than "
+                f"'{self.members[0]}'"
+            )
+        return found
+
+    def enter(self, found: Frame) -> str:
+        """Note a member whose contribution has been added; its name."""
+        self._agreement = found.agreement
+        self.members.append(found.members[0])
+        return found.members[0]
+
+    def close(self, payload: bytes) -> bytes:
+        """The frame of the sum; refuse one below the quorum."""
+        return frame.write(self._out, self.members, self._agreement, payload)
+
+    def check_quorum(self) -> None:
+        """Raise unless enough members are in."""
+        if len(self.members) < self._quorum:
+            raise ProtectionError(
+                f"{len(self.members)} sites are in the sum, {self._quorum} are needed"
+            )
+
+
+class SealedSum:
+    """Σ of contributions, one at a time, in the memory of two and whatever their number."""
+
+    def __init__(
+        self, context: ServerContext, plan: Plan, occasion: Occasion, min_sites: int = 3
+    ) -> None:
+        self._roll = Roll(context, plan, occasion, min_sites)
+        self._adder = Adder(scheme(plan.scheme).lattice)
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Who is in the sum so far."""
+        return tuple(self._roll.members)
+
+    def add(self, blob: bytes) -> str:
+        """Add one contribution and return the name that it bears.
+
+        Raises :class:`ProtectionError`, and adds nothing, if it does not fit. That the name is
+        right is not checked here: the caller knows who sent it, the sites see to the rest.
+        """
+        found = self._roll.check(blob)
+        self._adder.add(found.payload)
+        return self._roll.enter(found)
+
+    def result(self) -> bytes:
+        """The sum as bytes for every site; also what a server checkpoints."""
+        self._roll.check_quorum()
+        return self._roll.close(self._adder.result())
