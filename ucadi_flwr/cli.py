@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress as Bars
 
+from ucadi_flwr import keys_cli
 from ucadi_flwr.data.prepare import prepare as prepare_tree
 from ucadi_flwr.data.series import MIN_SLICES
 from ucadi_flwr.errors import UcadiError
@@ -22,6 +23,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+app.add_typer(keys_cli.app, name="keys")
 
 
 @contextmanager
