@@ -67,7 +67,8 @@ class Cohort:
 
     def _name(self, reply: Message) -> str:
         """The site's name, checked: files will be called by it."""
-        site = check_site_name(str(reply.content.config_records["config"].get("site")))
+        answer = reply.content.config_records.get("config") or ConfigRecord()
+        site = check_site_name(str(answer.get("site", "")))
         if site in self.sites.values():
             raise FederationError(f"a second node says that it is site {site}")
         return site

@@ -231,7 +231,7 @@ class UcadiStrategy(Strategy):
                 seconds=float(cast(float, metrics["seconds"])),
             )
             state = {name: array.numpy() for name, array in arrays.items()}
-        except (KeyError, TypeError, ValueError) as error:
+        except (EOFError, KeyError, TypeError, ValueError) as error:
             raise FederationError(f"the answer lacks its parts ({error!r})") from None
         check_state(state, self.shapes)
         if not math.isfinite(answer.loss) or not math.isfinite(answer.seconds):
@@ -246,7 +246,7 @@ class UcadiStrategy(Strategy):
         try:
             vector = reply.content.array_records["counts"]["counts"].numpy()
             return Counts.from_vector(vector, self.classes)
-        except (KeyError, TypeError, ValueError) as error:
+        except (EOFError, KeyError, TypeError, ValueError) as error:
             raise FederationError(f"the test's answer cannot be used ({error})") from None
 
     def _step(self, name: str, mean: WeightedMean) -> None:

@@ -291,7 +291,8 @@ def corrupt(change: Callable[[dict[str, np.ndarray], MetricRecord], Any]) -> Cal
         arrays = {k: a.numpy().copy() for k, a in message.content.array_records["arrays"].items()}
         metrics = MetricRecord({"num-examples": 6, "epochs": 1, "loss": 0.5, "seconds": 1.0})
         arrays = change(arrays, metrics) or arrays
-        record = ArrayRecord({k: Array(a) for k, a in arrays.items()})
+        empty = Array(dtype="float32", shape=(2,), stype="numpy.ndarray", data=b"")
+        record = ArrayRecord({k: empty if a is None else Array(a) for k, a in arrays.items()})
         return Message(RecordDict({"arrays": record, "metrics": metrics}), reply_to=message)
 
     return train_fault(101, reply)
@@ -315,6 +316,7 @@ WRONG: dict[str, tuple[Callable[..., Any], str]] = {
     "epochs": (lambda _, m: m.__setitem__("epochs", 7), "6 examples and 7 epochs cannot"),
     "loss": (lambda _, m: m.__setitem__("loss", [1.0, 2.0]), "the answer lacks its parts"),
     "nan loss": (lambda _, m: m.__setitem__("loss", float("nan")), "loss of nan"),
+    "no array": (set_value(WEIGHT, None), "the answer lacks its parts"),
     "no metrics": (lambda _, m: m.clear(), "the answer lacks its parts"),
 }
 
@@ -377,6 +379,15 @@ def test_a_node_with_a_name_that_is_a_path_is_refused(config: Config) -> None:
     result, _ = run(config(rounds=1), fault=fault)
     assert sorted(result["rounds"][0]["sites"]) == ["a", "c"]
     assert "cannot be named '../../etc'" in events(config(), "failure")[0]["reason"]
+
+
+def test_a_node_that_does_not_say_who_it_is_is_refused(config: Config) -> None:
+    def fault(node: int, message: Message) -> Message:
+        mute = node == 101 and message.metadata.message_type == "query"
+        return Message(RecordDict(), reply_to=message) if mute else message
+
+    result, _ = run(config(rounds=1), fault=fault)
+    assert sorted(result["rounds"][0]["sites"]) == ["a", "c"]
 
 
 def test_a_node_without_a_site_is_left_alone(config: Config) -> None:
