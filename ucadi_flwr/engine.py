@@ -6,6 +6,7 @@ own, no network beyond this machine, and its whole process group ends with the e
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -29,6 +30,7 @@ from ucadi_flwr.run_config import RunConfig
 
 START_SECONDS = 120.0
 CONNECTION = "engine"
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Engine:
 
     def __enter__(self) -> Self:
         self._former_handler = signal.signal(signal.SIGTERM, _leave)
+        self._others = psutil.Process().children(recursive=True)
+        adopt_orphans(True)
         try:
             self._start_superlink()
         except BaseException:
@@ -100,6 +104,7 @@ class Engine:
         if self._superlink is not None:
             stop(self._superlink)
         self._stop_descendants()
+        adopt_orphans(False)
         self._folder.cleanup()
         signal.signal(signal.SIGTERM, self._former_handler)
 
@@ -148,8 +153,8 @@ class Engine:
             )
 
     def _stop_descendants(self) -> None:
-        """End whatever still runs with our home in its environment (Ray detaches its workers)."""
-        left = [p for p in psutil.process_iter() if self._is_ours(p)]
+        """End whatever is left; Ray detaches its workers, so they are ours by adoption only."""
+        left = [p for p in psutil.Process().children(recursive=True) if p not in self._others]
         for process in left:
             with contextlib.suppress(psutil.Error):
                 process.terminate()
@@ -158,12 +163,6 @@ class Engine:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(stubborn, timeout=10)
-
-    def _is_ours(self, process: psutil.Process) -> bool:
-        try:
-            return process.environ().get("FLWR_HOME") == str(self.home)
-        except (psutil.Error, OSError):
-            return False
 
     def _wait_until_healthy(self, url: str) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -207,6 +206,11 @@ def _toml(value: int | str) -> str:
         return str(value)
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def adopt_orphans(adopt: bool) -> None:
+    """Have orphans below this process become its children, not init's (Linux; prctl(2))."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0)
 
 
 def free_port() -> int:

@@ -117,12 +117,11 @@ def run(plan: Plan) -> Path:
             _read_images(plan, sites, progress)
         progress.plan({(s.name, seed): plan.rounds_of(s) for s, seed in _grid(plan)})
         _write_recipes(plan)
-        with Engine() as engine:
+        with _deleted_at_the_end(plan.out / "cache"), Engine() as engine:
             for strategy, seed in _grid(plan):
                 config = _run_config(plan, strategy, seed, data, len(sites))
                 cells.append(_run_cell(engine, plan, config, sites, progress))
                 write_results(plan.out / "results.json", _results(plan, sites, cells))
-    shutil.rmtree(plan.out / "cache", ignore_errors=True)
     report = plan.out / "report.html"
     write_report(read_results(plan.out / "results.json"), report)
     errors = [cell.error for cell in cells if cell.error]
@@ -192,6 +191,15 @@ def _removed_on_error(out: Path) -> Iterator[None]:
         if fresh:
             shutil.rmtree(out)
         raise
+
+
+@contextmanager
+def _deleted_at_the_end(folder: Path) -> Iterator[None]:
+    """However it ends: the cache holds patients' images."""
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read_images(plan: Plan, sites: Mapping[str, Site], progress: Progress) -> None:

@@ -280,7 +280,7 @@ def test_below_the_quorum_the_run_ends_and_says_who_was_missing(config: Config) 
 
 def test_too_few_sites_are_waited_for_with_a_bound(config: Config) -> None:
     made = config("waiting", recipe="min-sites: 4\nwait-for-sites: 0.5", nodes=4)
-    with pytest.raises(FederationError, match=r"3 sites are present \(a, b, c\) after 0 s|after 1"):
+    with pytest.raises(FederationError, match=r"3 sites are present \(a, b, c\) after 0 s"):
         run(made)
 
 

@@ -33,11 +33,16 @@ SIZES = {"a": 12, "b": 8}
 
 
 def engine_processes() -> set[int]:
-    """Processes of any engine of ours: they carry our private Flower home."""
+    """Processes of any engine of ours: its private home is in their environment or files.
+
+    Ray's workers overwrite their environment with their title, but keep their logs open.
+    """
     found = set()
     for process in psutil.process_iter():
         try:
-            if "/ucadi-" in process.environ().get("FLWR_HOME", ""):
+            folder = Path("/proc") / str(process.pid) / "fd"
+            files = [str(link.readlink()) for link in folder.iterdir()]
+            if any("/ucadi-" in text for text in (*process.environ().values(), *files)):
                 found.add(process.pid)
         except (psutil.Error, OSError):
             continue
@@ -163,8 +168,9 @@ def test_the_report_can_be_written_again(experiment: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_ended_run_leaves_no_process_behind(tmp_path: Path) -> None:
-    """SIGTERM in mid-run."""
+@pytest.mark.parametrize(("sign", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_ended_run_leaves_no_process_behind(tmp_path: Path, sign: int, status: int) -> None:
+    """In mid-run, by SIGTERM or Ctrl-C."""
     tiny.write_sites(tmp_path / "data", SIZES)
     before = engine_processes()
     words = ["--task", tiny.write_task(tmp_path), "--data", tmp_path / "data", "--rounds", "500"]
@@ -179,9 +185,10 @@ def test_an_ended_run_leaves_no_process_behind(tmp_path: Path) -> None:
         assert process.poll() is None
         time.sleep(0.5)
     assert len(engine_processes() - before) >= 3
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(100) == 128 + signal.SIGTERM
+    process.send_signal(sign)
+    assert process.wait(100) == status
     assert engine_processes() <= before
+    assert not (tmp_path / "out" / "cache").exists()
     assert not (tmp_path / "out" / "report.html").exists()
 
 
