@@ -10,6 +10,7 @@ holds several) or a folder of such folders.
 """
 
 import argparse
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -19,8 +20,9 @@ from typing import Any, NoReturn
 
 from ucadi_flwr.cli import reporting_errors
 from ucadi_flwr.errors import RecipeError
+from ucadi_flwr.experiment import make_plan
 from ucadi_flwr.recipes import loader
-from ucadi_flwr.simulation import make_plan, run
+from ucadi_flwr.simulation import run
 
 
 class _Parser(argparse.ArgumentParser):
@@ -51,6 +53,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="change a recipe, e.g. training.epochs=20 or proximal-mu=0.1",
     )
+    p.add_argument(
+        "--bandwidth", default="", metavar="RATE", help="tell transmission times, e.g. 900KB/s"
+    )
     p.add_argument("--out", type=Path, metavar="DIR", help="default: runs/TASK-DATE-TIME")
     return p
 
@@ -64,6 +69,17 @@ def settings(assignments: Sequence[str]) -> dict[str, Any]:
             raise RecipeError(f"--set {word}: write KEY=VALUE, such as training.epochs=20")
         found[key] = loader.parse(text, f"--set {key}")
     return found
+
+
+def rate(text: str) -> int:
+    """``900KB/s`` or ``10Mbit/s`` → bytes a second; nothing → 0."""
+    if not text:
+        return 0
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([kKMG]?)(B|bit)/s", text)
+    if not found or not float(found[1]):
+        raise RecipeError(f"--bandwidth {text}: write a rate such as 900KB/s or 10Mbit/s")
+    scale = {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}[found[2]]
+    return max(1, round(float(found[1]) * scale / (1 if found[3] == "B" else 8)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rounds=args.rounds,
             local_epochs=args.local_epochs,
             settings=settings(args.set),
+            bandwidth=rate(args.bandwidth),
             command=shlex.join(["run_sim.py", *words]),
         )
         print(f"report: {run(plan)}")

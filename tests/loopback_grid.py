@@ -16,13 +16,14 @@ from flwr.supercore.task_identity import TaskIdentity
 
 Order = Callable[[list[Message]], list[Message]]
 Fault = Callable[[int, Message], Message | None]
+Alter = Callable[[int, Message], Message]
 
 
 class LoopbackGrid(Grid):
     """``nodes`` sites; ``order`` arranges each batch of answers before they are handed over.
 
     ``fault(node, message)`` may return the message as it is, a reply of its own, or None for a
-    site that never answers.
+    site that never answers. ``alter(node, reply)`` changes true answers on their way.
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class LoopbackGrid(Grid):
         nodes: int,
         order: Order = lambda replies: replies,
         fault: Fault = lambda _node, message: message,
+        alter: Alter = lambda _node, reply: reply,
     ) -> None:
-        self.app, self.order, self.fault = app, order, fault
+        self.app, self.order, self.fault, self.alter = app, order, fault, alter
+        self.replies: list[Message] = []
         self.contexts = {
             100 + i: Context(
                 1, 100 + i, {"partition-id": i, "num-partitions": nodes}, RecordDict(), run_config
@@ -90,7 +93,9 @@ class LoopbackGrid(Grid):
         if outcome is None or outcome is not message:
             return outcome
         try:
-            return copy(self.app(message, self.contexts[node]))
+            reply = self.alter(node, copy(self.app(message, self.contexts[node])))
+            self.replies.append(reply)
+            return reply
         except Exception as error:  # as Flower does: code 2 and the text
             return Message(Error(2, f"{type(error).__name__}: {error}"), reply_to=message)
 

@@ -14,6 +14,7 @@ from ucadi_flwr import keys_cli
 from ucadi_flwr.data.prepare import prepare as prepare_tree
 from ucadi_flwr.data.series import MIN_SLICES
 from ucadi_flwr.errors import UcadiError
+from ucadi_flwr.open_cli import open_run
 from ucadi_flwr.report.page import write_report
 from ucadi_flwr.report.results import read_results
 
@@ -26,6 +27,7 @@ app = typer.Typer(
 
 
 app.add_typer(keys_cli.app, name="keys")
+app.command("open")(open_run)
 
 
 @contextmanager

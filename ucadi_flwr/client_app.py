@@ -1,59 +1,106 @@
-"""Flower's messages ↔ :class:`SiteClient`; nothing else knows the names of the records.
+"""Flower's messages ↔ :class:`SiteClient`, sealed and opened on the way (:mod:`site_exchange`).
 
-A message holds ``config`` (what to do, and the digests of the recipes it was meant for) and,
-but for a query, ``arrays`` (the model, by tensor name).
+A message's ``config`` says what to do, and the digests of the recipes that it was meant for.
 """
 
+import json
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.common import NDArrays, Scalar
+from flwr.common import Scalar
 
+from ucadi_flwr.agreement import Agreement
 from ucadi_flwr.data.sites import open_sites, pooled
-from ucadi_flwr.errors import DataError, FederationError
+from ucadi_flwr.errors import DataError, FederationError, ProtectionError
+from ucadi_flwr.protection.keys import SiteKey
+from ucadi_flwr.protection.ranges import OutOfRange
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.run_config import RunConfig
 from ucadi_flwr.site_client import SiteClient
+from ucadi_flwr.site_exchange import SiteExchange
+from ucadi_flwr.site_memory import SiteMemory
+from ucadi_flwr.wire import blob_record
 
 app = ClientApp()
 
 
 @app.query()
 def hello(message: Message, context: Context) -> Message:
-    """Who are you: the site's name and numbers of cases."""
+    """Who are you: the site's name, and its number of cases unless the strategy hides it."""
     properties = open_client(message, context).get_properties({})
     content = RecordDict({"config": ConfigRecord({**properties})})
     return Message(content=content, reply_to=message)
 
 
+@app.query("weigh")
+def weigh(message: Message, context: Context) -> Message:
+    """The site's weight, sealed."""
+    client, config = open_client(message, context), _config(message)
+    exchange = open_exchange(client, config, context)
+    sealed = {"weights": exchange.seal_weight(str(config["exchange"]), client.weight)}
+    return Message(RecordDict({"sealed": blob_record(sealed)}), reply_to=message)
+
+
 @app.train()
 def fit(message: Message, context: Context) -> Message:
-    """Train on the site's cases."""
+    """Train on the site's cases; or say which tensors need a wider range."""
     client, config = open_client(message, context), _config(message)
-    arrays, examples, metrics = client.fit(_arrays(message, client), config)
-    model = ArrayRecord({name: Array(a) for name, a in zip(client.names, arrays, strict=True)})
-    numbers = {key: cast(float, value) for key, value in metrics.items()}
-    record = MetricRecord({**numbers, "num-examples": examples})
-    return Message(content=RecordDict({"arrays": model, "metrics": record}), reply_to=message)
+    exchange = open_exchange(client, config, context)
+    name, trained_at = str(config["exchange"]), str(config["trained-at"])
+    try:
+        reference = exchange.open(message.content, trained_at)
+    except ProtectionError as error:
+        return _refusal(message, error)
+    total = exchange.total_weight(message.content, int(config["total-weight"]), client.weight)
+    arrays, examples, metrics = client.fit(list(reference.state.values()), config)
+    state = dict(zip(client.shapes, arrays, strict=True))
+    multipliers = str(config["multipliers"])
+    try:
+        model = exchange.seal_model(
+            name, state, reference, client.weight, total, multipliers, trained_at
+        )
+    except OutOfRange as error:
+        wanted = ConfigRecord({"multipliers": json.dumps(error.multipliers), "why": str(error)})
+        return Message(RecordDict({"ranges": wanted}), reply_to=message)
+    sealed, loss = {"model": model}, float(metrics["loss"])
+    found: dict[str, int | float] = {
+        "epochs": int(metrics["epochs"]),
+        "seconds": float(metrics["seconds"]),
+        "opened": reference.round,
+    }
+    if client.strategy.protection.weights == "public":
+        found["num-examples"] = examples
+    if client.strategy.protection.metrics == "public":
+        found["loss"] = loss
+    else:
+        sealed["losses"] = exchange.seal_loss(name, loss, examples)
+    record = MetricRecord({**found, "protect-seconds": exchange.seconds})
+    content = RecordDict({"sealed": blob_record(sealed), "metrics": record})
+    return Message(content=content, reply_to=message)
 
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     """Test on the site's cases."""
     client, config = open_client(message, context), _config(message)
-    loss, examples, metrics = client.evaluate(_arrays(message, client), config)
+    exchange = open_exchange(client, config, context)
+    try:
+        model = exchange.open(message.content, str(config["trained-at"]))
+    except ProtectionError as error:
+        return _refusal(message, error)
+    _, _, metrics = client.evaluate(list(model.state.values()), config)
     counts = np.frombuffer(cast(bytes, metrics["counts"]), np.int64)
-    content = RecordDict(
-        {
-            "counts": ArrayRecord({"counts": Array(counts)}),
-            "metrics": MetricRecord({"loss": loss, "num-examples": examples}),
-        }
-    )
+    if client.strategy.protection.metrics == "public":
+        content = RecordDict({"counts": ArrayRecord({"counts": Array(counts)})})
+    else:
+        sealed = {"counts": exchange.seal_counts(str(config["exchange"]), counts)}
+        content = RecordDict({"sealed": blob_record(sealed)})
     return Message(content=content, reply_to=message)
 
 
@@ -85,15 +132,37 @@ def open_client(message: Message, context: Context) -> SiteClient:
     )
 
 
+def open_exchange(client: SiteClient, config: dict[str, Scalar], context: Context) -> SiteExchange:
+    """The site's end of the exchange, with its own key and its memory of this run."""
+    run, recipe = str(config["run"]), client.strategy
+    agreement = Agreement(recipe, run, client.shapes, len(client.task.classes))
+    memory = SiteMemory(context.state, run)
+    key = _key(client, context)
+    return SiteExchange(agreement, key, client.site.name, memory, client.trainable)
+
+
+def _key(client: SiteClient, context: Context) -> SiteKey | None:
+    """A deployed site names its key file itself; in a simulation the experiment does."""
+    scheme = client.strategy.protection.scheme
+    if scheme == "none":
+        return None
+    simulated = RunConfig.read(context.run_config).key
+    path = str(context.node_config.get("key", "")) or simulated
+    if not path:
+        raise ProtectionError(
+            f"strategy {client.strategy.name} encrypts and this site has no key: start its node "
+            'with key="FILE" in --node-config'
+        )
+    key = SiteKey.load(Path(path))
+    if key.scheme != scheme:
+        raise ProtectionError(f"{path} is a key for {key.scheme}; the strategy needs {scheme}")
+    return key
+
+
+def _refusal(message: Message, error: ProtectionError) -> Message:
+    content = RecordDict({"refused": ConfigRecord({"why": str(error)})})
+    return Message(content=content, reply_to=message)
+
+
 def _config(message: Message) -> dict[str, Scalar]:
     return cast(dict[str, Scalar], {**message.content.config_records["config"]})
-
-
-def _arrays(message: Message, client: SiteClient) -> NDArrays:
-    record = message.content.array_records["arrays"]
-    if set(record) != set(client.names):
-        raise FederationError(
-            f"the server's model has {len(record)} tensors that are not those of task "
-            f"{client.task.name}"
-        )
-    return [record[name].numpy() for name in client.names]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from typing import cast
 
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
@@ -14,16 +15,20 @@ POLL_SECONDS = 0.2
 GREETING_SECONDS = 300.0
 """How long a node may take to say which site it is; its first answer imports PyTorch."""
 
+MAX_EXAMPLES = 2**31
+"""A site that claims more cases than this is refused."""
+
 Failure = tuple[str, str]
 """A site's name and why it did not answer."""
 
 
 class Cohort:
-    """Node id → site, learnt by asking every node once."""
+    """Node id → site, learnt by asking every node once; with its number of cases if ``sizes``."""
 
-    def __init__(self, journal: Journal) -> None:
-        self.journal = journal
+    def __init__(self, journal: Journal, sizes: bool) -> None:
+        self.journal, self._sizes = journal, sizes
         self.sites: dict[int, str] = {}
+        self.examples: dict[str, int] = {}
         self._refused: set[int] = set()
         self._sent: dict[str, str] = {}
 
@@ -60,18 +65,22 @@ class Cohort:
                 continue
             node = reply.metadata.src_node_id
             try:
-                self.sites[node] = self._name(reply)
+                site, examples = self._introduced(reply)
             except UcadiError as error:
                 self._refused.add(node)
                 self.journal.failure(0, f"node {node}", f"{error}; refused")
+                continue
+            self.sites[node], self.examples[site] = site, examples
 
-    def _name(self, reply: Message) -> str:
-        """The site's name, checked: files will be called by it."""
+    def _introduced(self, reply: Message) -> tuple[str, int]:
+        """The site's name, checked because files will be called by it, and its number of cases."""
         answer = reply.content.config_records.get("config") or ConfigRecord()
-        site = check_site_name(str(answer.get("site", "")))
+        site, examples = check_site_name(str(answer.get("site", ""))), answer.get("examples", 0)
         if site in self.sites.values():
             raise FederationError(f"a second node says that it is site {site}")
-        return site
+        if self._sizes and not (type(examples) is int and 0 < examples < MAX_EXAMPLES):
+            raise FederationError(f"site {site} says that it has {examples!r} cases")
+        return site, cast(int, examples) if self._sizes else 0
 
     def present(self, grid: Grid) -> list[tuple[int, str]]:
         """Node and site of everyone who is there now, in the order of the sites' names."""

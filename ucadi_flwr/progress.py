@@ -97,11 +97,13 @@ class Progress:
             nonlocal done
             match event:
                 case {"event": "answer", "round": number, "site": site, "loss": loss}:
-                    self._tell(name, f"round {number} · {site} loss {loss:.3f}", quiet=True)
+                    self._tell(name, f"round {number} · {site}{_loss(loss)}", quiet=True)
                 case {"event": "round", "round": number, "rounds": rounds, "loss": loss}:
                     done += 1
                     self._bars.advance(self._grid)
-                    self._tell(name, f"round {number}/{rounds} · loss {loss:.3f}")
+                    self._tell(name, f"round {number}/{rounds}{_loss(loss)}")
+                case {"event": "log", "text": text}:
+                    self._console.print(f"{name} · {text}", markup=False)
                 case {"event": "failure", "site": site, "reason": reason}:
                     self._console.print(f"{name} · {site} left out: {reason}", markup=False)
                 case {"event": "stopped", "reason": reason}:
@@ -117,3 +119,7 @@ class Progress:
         self._bars.update(self._grid, description=f"{name} · {text}")
         if not self._console.is_terminal and not quiet:
             self._console.print(f"{name} · {text}", markup=False)
+
+
+def _loss(loss: float | None) -> str:
+    return "" if loss is None else f" · loss {loss:.3f}"

@@ -11,20 +11,31 @@ from ucadi_flwr.evaluation.counts import Counts
 
 @dataclass(frozen=True)
 class SiteRecord:
-    """One site's part in one round; ``seconds`` of its own work."""
+    """One site's part in one round; None is what the server does not learn.
 
-    examples: int
+    ``seconds`` of training, ``protect_seconds`` of opening and sealing.
+    """
+
+    examples: int | None
     epochs: int
-    loss: float
+    loss: float | None
     seconds: float
+    protect_seconds: float
 
 
 @dataclass
 class RoundRecord:
-    """One round; bytes are those of the model's arrays, over all sites."""
+    """One round; bytes are those of models and what else is summed, over all sites.
+
+    ``attempts``: more than one if ranges had to be widened. ``add_seconds``: the server's own work.
+    ``loss`` is the mean over the sites' cases; None where they are encrypted.
+    """
 
     round: int
+    attempts: int = 1
     seconds: float = 0.0
+    add_seconds: float = 0.0
+    loss: float | None = None
     bytes_up: int = 0
     bytes_down: int = 0
     sites: dict[str, SiteRecord] = field(default_factory=dict)
@@ -38,10 +49,13 @@ class RoundRecord:
         """All failures in one line."""
         return "; ".join(f"{f['site']}: {f['reason']}" for f in self.failures) or "none"
 
-    def mean_loss(self) -> float:
-        """The sites' training loss, weighted by their cases."""
-        total = sum(site.examples for site in self.sites.values())
-        return sum(site.loss * site.examples for site in self.sites.values()) / total
+    def mean_loss(self) -> float | None:
+        """The sites' training loss, by cases where their numbers are known."""
+        losses = [site.loss for site in self.sites.values() if site.loss is not None]
+        if not losses:
+            return None
+        weights = [site.examples or 1 for site in self.sites.values()]
+        return sum(n * loss for n, loss in zip(weights, losses, strict=True)) / sum(weights)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, sites in the order of their names."""
@@ -75,7 +89,7 @@ class Journal:
 
     def round_done(self, record: RoundRecord, rounds: int) -> None:
         """A round counts."""
-        self._write("round", round=record.round, rounds=rounds, loss=record.mean_loss())
+        self._write("round", round=record.round, rounds=rounds, loss=record.loss)
 
     def tested(self, trained_at: str, tests: dict[str, Counts]) -> None:
         """A model was tested at these sites."""

@@ -23,6 +23,9 @@ class RunConfig(BaseModel):
     out: str = Field(min_length=1, description="folder of the experiment")
     name: str = Field(description="folder of this run within it; empty for the folder itself")
     threads: int = Field(ge=1, description="processor threads of one site")
+    context: str = Field(description="the server's encryption context; empty without encryption")
+    key: str = Field(description="the sites' key, in a simulation only; a real site has its own")
+    bandwidth: int = Field(ge=0, description="bytes a second, to tell transmission times; 0: not")
 
     @property
     def folder(self) -> Path:
@@ -33,6 +36,11 @@ class RunConfig(BaseModel):
     def cell(self) -> Path:
         """The folder of this run's results."""
         return self.folder / self.name
+
+    @property
+    def server(self) -> Path:
+        """What the server writes of this run; in a real federation it has nothing else."""
+        return self.cell / "server"
 
     @property
     def data_folder(self) -> Path:

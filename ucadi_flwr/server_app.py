@@ -1,27 +1,36 @@
-"""Recipes → strategy → rounds → models and ``run.json`` on disk."""
+"""Recipes → strategy → rounds → what came of them on disk.
 
-import hashlib
+A server that encrypts writes sums that it cannot open (:mod:`sealed_run`); one that does not
+writes the models.
+"""
+
 import json
+import secrets
 from pathlib import Path
 from typing import Any
 
-import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context
+from flwr.app import ConfigRecord, Context
 from flwr.serverapp import Grid, ServerApp
-from safetensors.torch import save_file
 
+from ucadi_flwr import preflight
+from ucadi_flwr.agreement import Agreement
 from ucadi_flwr.build import make_model
 from ucadi_flwr.data.phantom.site import write_phantom
-from ucadi_flwr.data.sites import POOLED
-from ucadi_flwr.errors import DataError, UcadiError
+from ucadi_flwr.errors import DataError, ProtectionError, UcadiError
 from ucadi_flwr.evaluation.metrics import from_counts
-from ucadi_flwr.models.state import read_state, trainable_names, write_state
+from ucadi_flwr.global_model import GlobalModel, follow
+from ucadi_flwr.model_file import save_model
+from ucadi_flwr.models.state import read_state, trainable_names
+from ucadi_flwr.protection.keys import NO_KEY, ServerContext
+from ucadi_flwr.protection.protect import make_site
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.rounds import Journal
 from ucadi_flwr.run_config import RunConfig
+from ucadi_flwr.sealed_run import write_sealed
 from ucadi_flwr.strategy import UcadiStrategy
+from ucadi_flwr.wire import array_record
 
 app = ServerApp()
 
@@ -30,7 +39,7 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Run one task × strategy × seed; an error ends the run and stands in its journal."""
     run = RunConfig.read(context.run_config)
-    journal = Journal(run.cell / "journal.jsonl")
+    journal = Journal(run.server / "journal.jsonl")
     try:
         run_cell(grid, run, journal)
     except UcadiError as error:
@@ -39,21 +48,21 @@ def main(grid: Grid, context: Context) -> None:
 
 
 def run_cell(grid: Grid, run: RunConfig, journal: Journal) -> None:
-    """Run the rounds and write what came of them into the cell's folder."""
+    """Run the rounds and write what came of them into the run's server folder."""
     task = loader.load(TaskRecipe, run.task)
     recipe = loader.load(StrategyRecipe, run.strategy)
     rounds = run.rounds or number_of_rounds(task, recipe)
+    context = _context(run, recipe)
     _require_images(run, task)
     model = make_model(task, run.seed)
     initial = read_state(model)
-    strategy = UcadiStrategy(
+    agreement = Agreement(
         recipe,
+        run=secrets.token_hex(16),
         shapes={name: array.shape for name, array in initial.items()},
-        trainable=trainable_names(model),
         classes=len(task.classes),
-        expected_sites=run.nodes,
-        journal=journal,
     )
+    strategy = UcadiStrategy(agreement, context, run.nodes, journal)
     config = ConfigRecord(
         {
             "task-digest": loader.digest(task),
@@ -62,25 +71,43 @@ def run_cell(grid: Grid, run: RunConfig, journal: Journal) -> None:
             "seed": run.seed,
         }
     )
-    arrays = ArrayRecord({name: Array(values) for name, values in initial.items()})
-    strategy.start(grid, arrays, num_rounds=rounds, train_config=config)
+    journal.log(preflight.measure(agreement, max(run.nodes, recipe.min_sites), run.bandwidth))
+    try:
+        strategy.start(grid, array_record(initial), num_rounds=rounds, train_config=config)
+    finally:  # whatever ends it, the last good model stays
+        models = _write_models(run.server, strategy, task, trainable_names(model))
     result = {
         "strategy": {"name": recipe.name, "digest": loader.digest(recipe)},
         "seed": run.seed,
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "rounds": [record.as_dict() for record in strategy.rounds],
-        "models": [
-            _save_model(run.cell, name, model, strategy, task) for name in sorted(strategy.models)
-        ],
+        "models": models,
     }
-    partial = run.cell / "run.json.partial"
+    partial = run.server / "run.json.partial"
     partial.write_text(json.dumps(result, indent=2, allow_nan=False), encoding="utf-8")
-    partial.replace(run.cell / "run.json")
+    partial.replace(run.server / "run.json")
 
 
 def number_of_rounds(task: TaskRecipe, strategy: StrategyRecipe) -> int:
     """As many rounds as make up the task's epochs, rounded up."""
     return -(-task.training.epochs // strategy.local_epochs)
+
+
+def _context(run: RunConfig, recipe: StrategyRecipe) -> ServerContext:
+    if recipe.protection.scheme == "none":
+        return NO_KEY
+    if not run.context:
+        raise ProtectionError(
+            f"strategy {recipe.name} encrypts and the server has no context: make one at a "
+            "hospital with ucadi keys create, and name it in the run-config as context"
+        )
+    context = ServerContext.load(Path(run.context))
+    if context.scheme != recipe.protection.scheme:
+        raise ProtectionError(
+            f"{run.context} is for {context.scheme}; strategy {recipe.name} needs "
+            f"{recipe.protection.scheme}"
+        )
+    return context
 
 
 def _require_images(run: RunConfig, task: TaskRecipe) -> None:
@@ -98,21 +125,24 @@ def _require_images(run: RunConfig, task: TaskRecipe) -> None:
     )
 
 
-def _save_model(
-    folder: Path, trained_at: str, model: torch.nn.Module, strategy: UcadiStrategy, task: TaskRecipe
-) -> dict[str, Any]:
-    """Write one model with its counters at zero, so that a strict ``load_state_dict`` takes it."""
-    write_state(model, {k: array.numpy() for k, array in strategy.models[trained_at].items()})
-    name = "model.safetensors" if trained_at == POOLED else f"model-{trained_at}.safetensors"
-    metadata = {"task": task.name, "task-digest": loader.digest(task), "trained-at": trained_at}
-    partial = folder / f"{name}.partial"
-    save_file(model.state_dict(), partial, {**metadata, "classes": json.dumps(task.classes)})
-    partial.replace(folder / name)
-    tests = strategy.tests[trained_at]
+def _write_models(
+    folder: Path, strategy: UcadiStrategy, task: TaskRecipe, trainable: list[str]
+) -> list[dict[str, Any]]:
+    """Without encryption the server opens the sums as a site does; else it keeps them closed."""
+    if strategy.recipe.protection.scheme != "none":
+        for history in strategy.models.values():
+            begin = history.initial if history.whole else {}
+            write_sealed(folder, strategy.agreement, task, begin, history.newest, strategy.sealed)
+        return []
+    end = make_site(None, "server", strategy.recipe.min_sites)
     positive = task.classes.index(task.positive_class)
-    return {
-        "trained_at": trained_at,
-        "file": name,
-        "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),
-        "test": {site: from_counts(tests[site], positive).as_dict() for site in sorted(tests)},
-    }
+    written = []
+    for trained_at, history in sorted(strategy.models.items()):
+        if not history.sums:
+            continue
+        start = GlobalModel(0, history.initial) if history.whole else None
+        model = follow(start, history.newest, strategy.agreement, end, trainable, trained_at)
+        tests = strategy.tests.get(trained_at, {})
+        figures = {site: from_counts(tests[site], positive).as_dict() for site in sorted(tests)}
+        written.append({**save_model(folder, trained_at, model.state, task), "test": figures})
+    return written

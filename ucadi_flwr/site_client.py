@@ -19,7 +19,7 @@ from ucadi_flwr.data.sites import Site
 from ucadi_flwr.evaluation.counts import Counts
 from ucadi_flwr.evaluation.predict import probabilities
 from ucadi_flwr.evaluation.predictions import write_predictions
-from ucadi_flwr.models.state import read_state, write_state
+from ucadi_flwr.models.state import read_state, trainable_names, write_state
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.training.local import LocalWork, train
@@ -28,7 +28,7 @@ from ucadi_flwr.training.local import LocalWork, train
 class SiteClient(NumPyClient):
     """One site. ``fit`` and ``evaluate`` take and give the model as Flower's list of arrays.
 
-    ``names`` gives the order of the arrays. Where ``predictions`` is a folder, the predictions on
+    ``shapes`` gives the order of the arrays. Where ``predictions`` is a folder, the predictions on
     the test cases are kept there, at the site.
     """
 
@@ -43,15 +43,21 @@ class SiteClient(NumPyClient):
         self.task, self.strategy, self.site = task, strategy, site
         self.cache, self.predictions = cache, predictions
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.names = list(read_state(make_model(task, seed=0)))
+        model = make_model(task, seed=0)
+        self.shapes = {name: values.shape for name, values in read_state(model).items()}
+        self.trainable = trainable_names(model)
+
+    @property
+    def weight(self) -> int:
+        """n_k × E_k (S0), or 1 where every site weighs the same (S1)."""
+        sized = self.strategy.weights == "size-epochs"
+        return len(self.site.parts["train"]) * self.strategy.local_epochs if sized else 1
 
     def get_properties(self, config: dict[str, Scalar]) -> dict[str, Scalar]:
-        """The site's name and how many cases it trains and tests on."""
-        return {
-            "site": self.site.name,
-            "examples": len(self.site.parts["train"]),
-            "test-examples": len(self.site.parts["test"]),
-        }
+        """The site's name and, unless the strategy hides it, how many cases it trains on."""
+        if self.strategy.protection.weights == "encrypted":
+            return {"site": self.site.name}
+        return {"site": self.site.name, "examples": len(self.site.parts["train"])}
 
     def fit(
         self, parameters: NDArrays, config: dict[str, Scalar]
@@ -97,7 +103,7 @@ class SiteClient(NumPyClient):
 
     def _open(self, parameters: NDArrays) -> nn.Module:
         model = make_model(self.task, seed=0)
-        write_state(model, dict(zip(self.names, parameters, strict=True)))
+        write_state(model, dict(zip(self.shapes, parameters, strict=True)))
         return model.to(self.device)
 
 

@@ -1,71 +1,70 @@
 """The Flower strategy that every recipe in ``strategies/`` configures.
 
 Who takes part, how answers are summed, when a round counts. Answers are added as they arrive,
-in constant memory and in any order (:mod:`ucadi_flwr.aggregation.mean`); a site that fails or is
-late is named and left out of the round, and asked again in the next.
+unread, in constant memory and in any order; a site that fails or is late is named and left out of
+the round, and asked again in the next. What travels is told in :mod:`ucadi_flwr.site_exchange`.
 """
 
-import math
+import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import cast
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from ucadi_flwr.aggregation.mean import WeightedMean
-from ucadi_flwr.aggregation.optimizers import Moments, step
+from ucadi_flwr.agreement import Agreement, name_of
 from ucadi_flwr.cohort import Cohort
 from ucadi_flwr.data.sites import POOLED
-from ucadi_flwr.errors import FederationError
+from ucadi_flwr.errors import FederationError, UcadiError
 from ucadi_flwr.evaluation.counts import Counts
-from ucadi_flwr.models.state import check_state
-from ucadi_flwr.recipes.strategy import StrategyRecipe
-from ucadi_flwr.rounds import Journal, RoundRecord, SiteRecord
+from ucadi_flwr.global_model import has_memory
+from ucadi_flwr.history import History
+from ucadi_flwr.protection.keys import ServerContext
+from ucadi_flwr.rounds import Journal, RoundRecord
+from ucadi_flwr.tally import MAX_TEXT, Tally
+from ucadi_flwr.weight_exchange import WeightExchange
+from ucadi_flwr.wire import blob_record, model_arrays, size
 
-MAX_EXAMPLES = 2**31
-"""A site that claims more cases than this is refused."""
+MAX_ATTEMPTS = 8
+"""A round whose values fit no range after so many attempts belongs to a model that diverged."""
+
+_SHARED = ("initial", "sums", "weights", "sealed")
 
 
 class UcadiStrategy(Strategy):
     """Rounds of local training, weighted by data-set size × local epochs (S0) or equally (S1).
 
     Args:
-        recipe: what to do.
-        shapes: tensor name → shape of the model that travels.
-        trainable: the tensors that a server optimiser steps; the others take the mean.
-        classes: number of classes, to check counts with.
+        agreement: the recipe, the run and the model's shapes, and what is summed how.
+        context: what the server has of the sites' key; nothing opens with it.
         expected_sites: how many sites to wait for before round 1, at least the quorum.
         journal: told what happens, as it happens.
     """
 
     def __init__(
-        self,
-        recipe: StrategyRecipe,
-        shapes: Mapping[str, tuple[int, ...]],
-        trainable: Iterable[str],
-        classes: int,
-        expected_sites: int,
-        journal: Journal,
+        self, agreement: Agreement, context: ServerContext, expected_sites: int, journal: Journal
     ) -> None:
-        self.recipe, self.shapes, self.classes = recipe, shapes, classes
-        self.trainable = list(trainable)
-        self.expected_sites = max(expected_sites, recipe.min_sites)
-        self.journal = journal
-        self.cohort = Cohort(journal)
-        self.models: dict[str, ArrayRecord] = {}
+        self.agreement, self.context, self.journal = agreement, context, journal
+        self.recipe = agreement.recipe
+        self.expected_sites = max(expected_sites, self.recipe.min_sites)
+        self.cohort = Cohort(journal, sizes=self.recipe.protection.weights == "public")
+        self.models: dict[str, History] = {}
         self.tests: dict[str, dict[str, Counts]] = {}
+        self.sealed: dict[str, bytes] = {}
         self.rounds: list[RoundRecord] = []
-        self._sent: dict[str, ArrayRecord] = {}
-        self._moments: dict[str, Moments] = {}
+        self._attempt = 0
+        self._ranges: dict[str, int] = {}
+        self._opened: dict[str, int] = {}
+        self._refusals = 0
+        self._weights = WeightExchange(agreement, context, self.cohort, self._left_out)
 
     def summary(self) -> None:
         """Tell the journal what is about to run."""
         self.journal.log(
             f"strategy {self.recipe.name}: {self.recipe.summary} "
-            f"{sum(math.prod(shape) for shape in self.shapes.values()):,} values in the model"
+            f"{self.agreement.model.layout.values:,} values in the model"
         )
 
     # ------------------------------------------------------------------ Flower's four hooks
@@ -73,71 +72,90 @@ class UcadiStrategy(Strategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """One message a site that takes part, with the model it continues from."""
+        """One message a site that takes part, with what it needs to open the global model."""
         everyone = self.cohort.present(grid)
+        name = name_of(server_round, self._attempt)
         chosen = everyone[:1] if self.recipe.cohort == "pooled" else everyone
-        config = ConfigRecord({**config, "server-round": server_round})
+        if self.agreement.exchanges_weights:
+            chosen = self._weights.exchange(grid, chosen, config, name)
+        common = {
+            **config,
+            "run": self.agreement.run,
+            "server-round": server_round,
+            "exchange": name,
+            "multipliers": json.dumps(self._ranges, sort_keys=True),
+            "total-weight": sum(self._weight(site) for _, site in chosen),
+        }
         messages = []
         for node, site in chosen:
-            name = self._trained_at(site)
-            self._sent[name] = self.models.get(name, arrays)
-            content = RecordDict({"arrays": self._sent[name], "config": config})
+            trained_at = self._trained_at(site)
+            history = self.models.setdefault(trained_at, self._history(arrays))
+            content = history.since(self._opened.get(site))
+            content["config"] = ConfigRecord({**common, "trained-at": trained_at})
+            if self.agreement.exchanges_weights:
+                content["weights"] = blob_record(self._weights.total())
             messages.append(self._message(content, "train", node, server_round))
         return messages
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Add the answers up, then step; raise :class:`FederationError` below the quorum.
+        """Add the answers up; raise :class:`FederationError` below the quorum.
 
         ``replies`` may be a generator: each answer is let go before the next is asked for.
+        (None, None) if values did not fit their ranges and the round has to be repeated.
         """
-        record = self.rounds[-1]
-        means: dict[str, WeightedMean] = {}
-        for reply in replies:
-            site = self.cohort.sender(reply)
-            try:
-                state, answer = self._checked(reply)
-                weight = answer.examples * answer.epochs
-                mean = means.setdefault(self._trained_at(site), WeightedMean())
-                mean.add(state, weight if self.recipe.weights == "size-epochs" else 1)
-            except FederationError as error:
-                self._left_out(site, str(error))
-                continue
-            record.sites[POOLED if self.recipe.cohort == "pooled" else site] = answer
-            record.bytes_up += self._shared(reply)
-            self.journal.answer(server_round, site, answer)
+        record, name = self.rounds[-1], name_of(server_round, self._attempt)
+        self._refusals = 0
+        tally = Tally(self.agreement, self.context, name)
+        record.sites.clear()
+        self._each(replies, lambda site, reply: self._take(tally, site, reply, record))
+        record.add_seconds += tally.seconds
+        if tally.ranges:
+            self._ranges = {
+                n: max(tally.ranges.get(n, 1), self._ranges.get(n, 1))
+                for n in {**tally.ranges, **self._ranges}
+            }
+            return None, None
         if len(record.sites) < self.recipe.min_sites:
+            kept = self._give_up_a_bad_sum()
             raise FederationError(
                 f"round {server_round}: {len(record.sites)} sites answered and min-sites is "
-                f"{self.recipe.min_sites}; left out: {record.describe_failures()}"
+                f"{self.recipe.min_sites}{kept}; left out: {record.describe_failures()}"
             )
-        for name, mean in means.items():
-            self._step(name, mean)
-        loss = record.mean_loss()
-        return self.models.get(POOLED), MetricRecord({"loss": loss, "sites": len(record.sites)})
+        for (purpose, trained_at), total in tally.sums.items():
+            if purpose == "model":
+                self.models[trained_at].add(name, total.result())
+            else:
+                self.sealed[f"{purpose}/{name}"] = total.result()
+        self._ranges = {}
+        record.loss = record.mean_loss()
+        loss = {} if record.loss is None else {"loss": record.loss}
+        newest = self.models.get(POOLED)
+        arrays = blob_record(newest.newest) if newest else None
+        return arrays, MetricRecord({**loss, "sites": len(record.sites)})
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """One message a site: test this model on your own test cases."""
-        content = RecordDict({"arrays": arrays, "config": config})
-        return [
-            self._message(content, "evaluate", node, server_round)
-            for node, _ in self.cohort.present(grid)
-        ]
+        """One message a site: test the model that ``config`` names on your own test cases."""
+        trained_at = str(config["trained-at"])
+        added = {"run": self.agreement.run, "exchange": name_of(server_round, self._attempt)}
+        messages = []
+        for node, site in self.cohort.present(grid):
+            content = self.models[trained_at].since(self._opened.get(site))
+            content["config"] = ConfigRecord({**config, **added})
+            messages.append(self._message(content, "evaluate", node, server_round))
+        return messages
 
     def aggregate_evaluate(
         self, server_round: int, replies: Iterable[Message]
     ) -> MetricRecord | None:
-        """Sum the sites' counts; remember them by site under the model's name."""
+        """Sum the sites' counts: by site where they are public, else unread."""
+        if self.recipe.protection.metrics == "encrypted":
+            return self._aggregate_sealed_counts(server_round, replies)
         tested = self.tests[next(reversed(self.tests))]
-        for reply in replies:
-            site = self.cohort.sender(reply)
-            try:
-                tested[site] = self._counts(reply)
-            except FederationError as error:
-                self._left_out(site, str(error))
+        self._each(replies, lambda site, reply: tested.update({site: self._counts(reply)}))
         if not tested:
             return None
         confusion = np.sum([counts.confusion for counts in tested.values()], axis=0)
@@ -171,28 +189,111 @@ class UcadiStrategy(Strategy):
         for server_round in range(1, num_rounds + 1):
             begin = time.perf_counter()
             self.rounds.append(RoundRecord(round=server_round))
-            self.cohort.greet(grid, config)
-            messages = list(self.configure_train(server_round, initial_arrays, config, grid))
-            self.rounds[-1].bytes_down = sum(map(self._shared, messages))
-            replies = self.cohort.exchange(grid, messages, timeout)
-            arrays, metrics = self.aggregate_train(server_round, self._named(replies))
+            arrays, metrics = self._run_round(server_round, initial_arrays, config, grid, timeout)
             self.rounds[-1].seconds = time.perf_counter() - begin
             self.journal.round_done(self.rounds[-1], num_rounds)
-            if metrics is not None:
-                result.train_metrics_clientapp[server_round] = metrics
+            result.train_metrics_clientapp[server_round] = metrics
             result.arrays = arrays if arrays is not None else result.arrays
-        for trained_at, model in sorted(self.models.items()):
+        for trained_at in sorted(self.models):
             self.tests[trained_at] = {}
             test_config = ConfigRecord({**(evaluate_config or config), "trained-at": trained_at})
-            messages = list(self.configure_evaluate(num_rounds, model, test_config, grid))
+            self._refusals = 0
+            messages = self.configure_evaluate(num_rounds, initial_arrays, test_config, grid)
             replies = self.cohort.exchange(grid, messages, timeout)
             tested = self.aggregate_evaluate(num_rounds, self._named(replies))
+            if tested is None and (gone := self._give_up_a_bad_sum()):
+                raise FederationError(
+                    f"the last test{gone}; left out: {self.rounds[-1].describe_failures()}"
+                )
             if tested is not None:
                 result.evaluate_metrics_clientapp[num_rounds] = tested
             self.journal.tested(trained_at, self.tests[trained_at])
         return result
 
+    def _run_round(
+        self,
+        server_round: int,
+        initial: ArrayRecord,
+        config: ConfigRecord,
+        grid: Grid,
+        timeout: float,
+    ) -> tuple[ArrayRecord | None, MetricRecord]:
+        """Repeat with wider ranges until the round counts."""
+        record = self.rounds[-1]
+        for self._attempt in range(MAX_ATTEMPTS):
+            record.attempts = self._attempt + 1
+            self.cohort.greet(grid, config)
+            messages = list(self.configure_train(server_round, initial, config, grid))
+            record.bytes_down += sum(map(self._shared, messages))
+            replies = self.cohort.exchange(grid, messages, timeout)
+            arrays, metrics = self.aggregate_train(server_round, self._named(replies))
+            if metrics is not None:
+                return arrays, metrics
+        raise FederationError(
+            f"round {server_round}: values fit no range after {MAX_ATTEMPTS} attempts; the model "
+            f"has diverged in tensor '{next(iter(self._ranges))}'"
+        )
+
     # ------------------------------------------------------------------ parts
+
+    def _give_up_a_bad_sum(self) -> str:
+        """If sites could not open the newest sum, go back to the one before it; say so."""
+        history = self.models.get(POOLED)
+        if not self._refusals or history is None or not history.sums:
+            return ""
+        bad, good = history.revert()
+        return f" (the sum of round {bad} is given up and the model of round {good} stays)"
+
+    def _each(self, replies: Iterable[Message], take: Callable[[str, Message], None]) -> None:
+        """Take every site's answer; one that does not fit is written down, and left out."""
+        for reply in replies:
+            site = self.cohort.sender(reply)
+            try:
+                refusal = reply.content.config_records.get("refused")
+                if refusal is not None:
+                    self._refusals += 1
+                    raise FederationError(str(refusal.get("why"))[:MAX_TEXT])
+                take(site, reply)
+            except UcadiError as error:
+                self._left_out(site, str(error))
+
+    def _take(self, tally: Tally, site: str, reply: Message, record: RoundRecord) -> None:
+        """One answer to training: a contribution, or a wish for wider ranges."""
+        pooled = self.recipe.cohort == "pooled"
+        if why := tally.asks_for_ranges(reply):
+            self.journal.log(f"round {record.round} · {site}: {why}")
+            return
+        public = self.recipe.protection.weights == "public" and not pooled
+        answer = tally.record(reply, self.cohort.examples[site] if public else None)
+        name = POOLED if pooled else site
+        if self.recipe.protection.metrics == "encrypted":
+            tally.add(reply.content, "losses", name)
+        tally.add(reply.content, "model", name, self._trained_at(site))
+        record.sites[name] = answer
+        record.bytes_up += self._shared(reply)
+        self._opened[site] = record.round - 1
+        self.journal.answer(record.round, name, answer)
+
+    def _aggregate_sealed_counts(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> MetricRecord | None:
+        tally = Tally(self.agreement, self.context, name_of(server_round, self._attempt))
+        self._each(replies, lambda site, reply: tally.add(reply.content, "counts", site))
+        members = tally.members("counts")
+        if len(members) < self.recipe.min_sites:
+            return None
+        self.sealed[f"counts/{tally.name}"] = tally.sums["counts", POOLED].result()
+        return MetricRecord({"sites": len(members)})
+
+    def _weight(self, site: str) -> int:
+        """The weight that a site declared; 0 where that is not known."""
+        if self.recipe.weights == "equal":
+            return 1
+        return self.cohort.examples[site] * self.recipe.local_epochs
+
+    def _history(self, arrays: ArrayRecord) -> History:
+        initial = model_arrays(RecordDict({"initial": arrays}), "initial")
+        return History(initial, whole=has_memory(self.recipe))
 
     def _trained_at(self, site: str) -> str:
         return site if self.recipe.cohort == "each-site" else POOLED
@@ -211,50 +312,18 @@ class UcadiStrategy(Strategy):
                 yield reply
 
     def _left_out(self, site: str, reason: str) -> None:
+        self._opened.pop(site, None)
+        self._weights.forget()
         self.rounds[-1].fail(site, reason)
         self.journal.failure(self.rounds[-1].round, site, reason)
 
     def _shared(self, message: Message) -> int:
-        """Bytes of the model in a message; the reference arms move it on one machine only."""
-        arrays = message.content.array_records["arrays"]
-        shared = self.recipe.cohort == "all"
-        return sum(len(array.data) for array in arrays.values()) if shared else 0
-
-    def _checked(self, reply: Message) -> tuple[dict[str, np.ndarray], SiteRecord]:
-        try:
-            arrays = reply.content.array_records["arrays"]
-            metrics = reply.content.metric_records["metrics"]
-            answer = SiteRecord(
-                examples=int(cast(int, metrics["num-examples"])),
-                epochs=int(cast(int, metrics["epochs"])),
-                loss=float(cast(float, metrics["loss"])),
-                seconds=float(cast(float, metrics["seconds"])),
-            )
-            state = {name: array.numpy() for name, array in arrays.items()}
-        except (EOFError, KeyError, TypeError, ValueError) as error:
-            raise FederationError(f"the answer lacks its parts ({error!r})") from None
-        check_state(state, self.shapes)
-        if not math.isfinite(answer.loss) or not math.isfinite(answer.seconds):
-            raise FederationError(f"a loss of {answer.loss} cannot be right")
-        if not 0 < answer.examples < MAX_EXAMPLES or answer.epochs != self.recipe.local_epochs:
-            raise FederationError(
-                f"{answer.examples} examples and {answer.epochs} epochs cannot be right"
-            )
-        return state, answer
+        """Bytes of what is summed; the reference arms move it on one machine only."""
+        return size(message.content, _SHARED) if self.recipe.cohort == "all" else 0
 
     def _counts(self, reply: Message) -> Counts:
         try:
             vector = reply.content.array_records["counts"]["counts"].numpy()
-            return Counts.from_vector(vector, self.classes)
+            return Counts.from_vector(vector, self.agreement.classes)
         except (EOFError, KeyError, TypeError, ValueError) as error:
             raise FederationError(f"the test's answer cannot be used ({error})") from None
-
-    def _step(self, name: str, mean: WeightedMean) -> None:
-        state, self._moments[name] = step(
-            self.recipe.server_optimizer,
-            {key: array.numpy() for key, array in self._sent[name].items()},
-            mean.mean(),
-            self._moments.get(name, Moments()),
-            self.trainable,
-        )
-        self.models[name] = ArrayRecord({key: Array(state[key]) for key in self.shapes})

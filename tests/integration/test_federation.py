@@ -1,6 +1,8 @@
 """Server and sites together, over a loopback network, with real files and real training."""
 
 import json
+import math
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+from federation import SIZES, Config, events, model, run, train_fault
 from flwr.app import (
     Array,
     ArrayRecord,
@@ -19,7 +22,6 @@ from flwr.app import (
     RecordDict,
 )
 from loopback_grid import LoopbackGrid
-from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_torch
 
 from ucadi_flwr.build import make_model
@@ -29,66 +31,11 @@ from ucadi_flwr.errors import DataError, FederationError
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.rounds import Journal
-from ucadi_flwr.run_config import RunConfig
 from ucadi_flwr.server_app import app as server_app
 from ucadi_flwr.server_app import run_cell
+from ucadi_flwr.site_client import SiteClient
 
-SIZES = {"a": 16, "b": 8, "c": 24}
-Config = Callable[..., RunConfig]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_sites(tmp_path_factory.mktemp("data"), SIZES)
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ucadi_flwr.cohort.POLL_SECONDS", 0.001)
-
-
-@pytest.fixture
-def config(tmp_path: Path, data: Path) -> Config:
-    task = tiny.write_task(tmp_path)
-
-    def make(strategy: str = "fedavg", **changes: Any) -> RunConfig:
-        text = changes.pop("recipe", None)
-        if text is not None:
-            path = tmp_path / f"{strategy}.yaml"
-            path.write_text(f"schema_version: 1\nname: {strategy}\nsummary: x\n{text}\n")
-            strategy = str(path)
-        values = {"task": str(task), "strategy": strategy, "data": str(data), "sites": 0}
-        values |= {"nodes": 3, "rounds": 2, "seed": 0, "out": str(tmp_path / "out"), "threads": 1}
-        return RunConfig.read({**values, "name": "cell", **changes})
-
-    return make
-
-
-def run(config: RunConfig, **grid: Any) -> tuple[dict[str, Any], LoopbackGrid]:
-    """Run one cell; run.json and the network."""
-    network = LoopbackGrid(app, config.model_dump(), nodes=3, **grid)
-    config.cell.mkdir(parents=True, exist_ok=True)
-    run_cell(network, config, Journal(config.cell / "journal.jsonl"))
-    return json.loads((config.cell / "run.json").read_text()), network
-
-
-def model(config: RunConfig, name: str = "model") -> dict[str, np.ndarray]:
-    return load_file(config.cell / f"{name}.safetensors")
-
-
-def events(config: RunConfig, kind: str) -> list[dict[str, Any]]:
-    lines = (config.cell / "journal.jsonl").read_text().splitlines()
-    return [event for line in lines if (event := json.loads(line))["event"] == kind]
-
-
-def train_fault(node: int, reply: Callable[[Message], Message | None]) -> Callable[..., Any]:
-    """Replace one node's answers to training."""
-
-    def fault(n: int, message: Message) -> Message | None:
-        hit = n == node and message.metadata.message_type == "train"
-        return reply(message) if hit else message
-
-    return fault
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 def test_a_run_says_what_it_did(config: Config) -> None:
@@ -98,10 +45,11 @@ def test_a_run_says_what_it_did(config: Config) -> None:
     assert {site: r["examples"] for site, r in first["sites"].items()} == {"a": 12, "b": 6, "c": 18}
     assert all(r["epochs"] == 1 and r["loss"] > 0 for r in first["sites"].values())
     assert first["failures"] == []
-    one_model = first["bytes_up"] / 3
-    assert first["bytes_down"] == first["bytes_up"]
     values = sum(a.size for a in model(config()).values() if a.dtype == np.float32)
-    assert 4 * values < one_model < 4 * values + 200 * len(model(config()))
+    assert 4 * values < first["bytes_up"] / 3 < 4 * values + 500
+    named = 200 * len(model(config()))  # the model that all begin with travels by tensor name
+    assert 4 * values < first["bytes_down"] / 3 < 4 * values + named
+    assert 4 * values < result["rounds"][1]["bytes_down"] / 3 < 4 * values + 1000
     (only,) = result["models"]
     assert (only["trained_at"], only["file"]) == ("all", "model.safetensors")
     assert {site: t["n"] for site, t in only["test"].items()} == {"a": 4, "b": 2, "c": 6}
@@ -114,7 +62,7 @@ def test_the_file_loads_strictly_into_the_task_s_model(config: Config) -> None:
     run(config(rounds=1))
     task = loader.load(TaskRecipe, config().task)
     network = make_model(task, seed=9)
-    network.load_state_dict(load_torch(config().cell / "model.safetensors"), strict=True)
+    network.load_state_dict(load_torch(config().server / "model.safetensors"), strict=True)
 
 
 def test_the_order_of_answers_does_not_change_a_bit(config: Config) -> None:
@@ -133,22 +81,19 @@ def test_another_seed_is_another_model(config: Config) -> None:
 
 def test_fedavg_is_the_mean_weighted_by_examples_and_epochs(config: Config) -> None:
     """Against the sites' own answers, averaged in float64."""
-    answers: dict[str, list[Any]] = {"fedavg": [], "fedavg-equal": []}
+    answers: dict[str, list[tuple[int, dict[str, np.ndarray]]]] = {"fedavg": [], "fedavg-equal": []}
+    fit = SiteClient.fit
     for strategy, kept in answers.items():
+
+        def spy(client: SiteClient, *args: Any, kept: list[Any] = kept) -> Any:
+            arrays, n, metrics = fit(client, *args)
+            kept.append((n, dict(zip(client.shapes, arrays, strict=True))))
+            return arrays, n, metrics
+
         made = config(strategy, name=strategy, rounds=1)
-        network = LoopbackGrid(app, made.model_dump(), nodes=3)
-        original = network._answer
-
-        def spy(message: Message, original: Any = original, kept: list[Any] = kept) -> Any:
-            reply = original(message)
-            if message.metadata.message_type == "train":
-                arrays = reply.content.array_records["arrays"]
-                n = reply.content.metric_records["metrics"]["num-examples"]
-                kept.append((n, {k: a.numpy() for k, a in arrays.items()}))
-            return reply
-
-        network._answer = spy  # type: ignore[method-assign]
-        run_cell(network, made, Journal(made.cell / "journal.jsonl"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SiteClient, "fit", spy)
+            run(made)
         found = model(made)
         weights = [n if strategy == "fedavg" else 1 for n, _ in kept]
         for name in kept[0][1]:
@@ -175,7 +120,7 @@ def test_the_server_app_makes_the_phantom_and_keeps_its_errors(
     made = config(data="", rounds=1)
     context.run_config.update(made.model_dump())
     server_app(LoopbackGrid(app, made.model_dump(), 3), context)
-    result = json.loads((made.cell / "run.json").read_text())
+    result = json.loads((made.server / "run.json").read_text())
     assert sorted(result["models"][0]["test"]) == ["site-1", "site-2", "site-3"]
 
 
@@ -275,7 +220,7 @@ def test_below_the_quorum_the_run_ends_and_says_who_was_missing(config: Config) 
     broken = train_fault(100, lambda m: Message(Error(2, "disk full"), reply_to=m))
     with pytest.raises(FederationError, match=r"2 sites answered and min-sites is 3.*a: disk full"):
         run(made, fault=broken)
-    assert not (made.cell / "run.json").exists()
+    assert not (made.server / "run.json").exists()
 
 
 def test_too_few_sites_are_waited_for_with_a_bound(config: Config) -> None:
@@ -284,39 +229,47 @@ def test_too_few_sites_are_waited_for_with_a_bound(config: Config) -> None:
         run(made)
 
 
-def corrupt(change: Callable[[dict[str, np.ndarray], MetricRecord], Any]) -> Callable[..., Any]:
-    """An answer of site b that is changed on its way."""
+def corrupt(change: Callable[[bytearray, MetricRecord], Any]) -> Callable[..., Any]:
+    """The true answer of site b, changed on its way."""
 
-    def reply(message: Message) -> Message:
-        arrays = {k: a.numpy().copy() for k, a in message.content.array_records["arrays"].items()}
-        metrics = MetricRecord({"num-examples": 6, "epochs": 1, "loss": 0.5, "seconds": 1.0})
-        arrays = change(arrays, metrics) or arrays
-        empty = Array(dtype="float32", shape=(2,), stype="numpy.ndarray", data=b"")
-        record = ArrayRecord({k: empty if a is None else Array(a) for k, a in arrays.items()})
-        return Message(RecordDict({"arrays": record, "metrics": metrics}), reply_to=message)
+    def alter(node: int, reply: Message) -> Message:
+        if node != 101 or "sealed" not in reply.content.array_records:
+            return reply
+        metrics = reply.content.metric_records["metrics"]
+        blob = bytearray(reply.content.array_records["sealed"]["model"].numpy().tobytes())
+        change(blob, metrics)
+        record = ArrayRecord({"model": Array(np.frombuffer(blob, np.uint8))})
+        reply.content = RecordDict({"sealed": record, "metrics": metrics})
+        return reply
 
-    return train_fault(101, reply)
-
-
-def set_value(name: str, value: Any) -> Callable[..., Any]:
-    return lambda arrays, _: arrays.__setitem__(name, value)
+    return alter
 
 
-WEIGHT = "head.weight"
+def values(number: float) -> Callable[..., Any]:
+    """The model's last value becomes this one."""
+    return lambda blob, _: struct.pack_into("<f", blob, len(blob) - 4, number)
+
+
+def weight(number: int) -> Callable[..., Any]:
+    """The answer's own weight, of 36 in total."""
+    return lambda blob, _: struct.pack_into("<Q", blob, bytes(blob).index(TOTAL) - 8, number)
+
+
+TOTAL = struct.pack("<Q", 36)
 WRONG: dict[str, tuple[Callable[..., Any], str]] = {
-    "nan": (lambda a, _: a[WEIGHT].fill(np.nan), "'head.weight' holds values that are not finite"),
-    "infinite": (lambda a, _: a[WEIGHT].fill(-np.inf), "not finite"),
-    "huge": (lambda a, _: a[WEIGHT].fill(3e38), "too large for a mean"),
-    "shape": (set_value(WEIGHT, np.zeros((3, 3), np.float32)), r"(3, 3), expected float32 (2, "),
-    "type": (set_value(WEIGHT, np.zeros((2, 6), np.float64)), "is float64"),
-    "missing": (lambda a, _: dict(list(a.items())[1:]), "lacks 1"),
-    "extra": (set_value("spy", np.zeros(1, np.float32)), "1 tensors too many, 'spy' first"),
-    "no examples": (lambda _, m: m.__setitem__("num-examples", 0), "0 examples and 1 epochs"),
-    "many": (lambda _, m: m.__setitem__("num-examples", 2**40), "cannot be right"),
-    "epochs": (lambda _, m: m.__setitem__("epochs", 7), "6 examples and 7 epochs cannot"),
+    "nan": (values(math.nan), "holds values that are not finite"),
+    "infinite": (values(-math.inf), "not finite"),
+    "huge": (values(3e38), "too large for a mean"),
+    "short": (lambda b, _: b.pop(), "bytes with a payload of"),
+    "long": (lambda b, _: b.extend(bytes(100_000)), "bytes are too many"),
+    "empty": (lambda b, _: b.clear(), "0 bytes are too few"),
+    "random": (lambda b, _: b.__setitem__(slice(None), b"x" * len(b)), "no protected message"),
+    "no weight": (weight(0), "a weight of 0 of 36 cannot be"),
+    "too much weight": (weight(37), "a weight of 37 of 36 cannot be"),
+    "no examples": (lambda _, m: m.__setitem__("num-examples", 0), "0 examples; 6 were declared"),
+    "epochs": (lambda _, m: m.__setitem__("epochs", 7), "7 epochs; the recipe has local-epochs: 1"),
     "loss": (lambda _, m: m.__setitem__("loss", [1.0, 2.0]), "the answer lacks its parts"),
-    "nan loss": (lambda _, m: m.__setitem__("loss", float("nan")), "loss of nan"),
-    "no array": (set_value(WEIGHT, None), "the answer lacks its parts"),
+    "nan loss": (lambda _, m: m.__setitem__("loss", math.nan), "loss of nan"),
     "no metrics": (lambda _, m: m.clear(), "the answer lacks its parts"),
 }
 
@@ -325,7 +278,7 @@ WRONG: dict[str, tuple[Callable[..., Any], str]] = {
 def test_answers_that_do_not_fit_are_left_out(
     config: Config, change: Callable[..., Any], reason: str
 ) -> None:
-    result, _ = run(config(rounds=1), fault=corrupt(change))
+    result, _ = run(config(rounds=1), alter=corrupt(change))
     (failure,) = result["rounds"][0]["failures"]
     assert failure["site"] == "b"
     assert reason in failure["reason"]
@@ -363,8 +316,8 @@ def test_two_nodes_cannot_be_the_same_site(config: Config) -> None:
     made = config(rounds=1)
     network = LoopbackGrid(app, made.model_dump(), nodes=3)
     network.contexts[102].node_config["partition-id"] = 0
-    run_cell(network, made, Journal(made.cell / "journal.jsonl"))
-    result = json.loads((made.cell / "run.json").read_text())
+    run_cell(network, made, Journal(made.server / "journal.jsonl"))
+    result = json.loads((made.server / "run.json").read_text())
     assert sorted(result["rounds"][0]["sites"]) == ["a", "b"]
     assert "second node" in events(made, "failure")[0]["reason"]
 
@@ -394,7 +347,7 @@ def test_a_node_without_a_site_is_left_alone(config: Config) -> None:
     made = config(rounds=1)
     network = LoopbackGrid(app, made.model_dump(), nodes=3)
     network.contexts[102].node_config["partition-id"] = 7
-    run_cell(network, made, Journal(made.cell / "journal.jsonl"))
+    run_cell(network, made, Journal(made.server / "journal.jsonl"))
     assert "has 3 sites; run that many nodes" in events(made, "failure")[0]["reason"]
 
 
@@ -413,8 +366,8 @@ def test_a_site_that_joins_in_mid_run_is_greeted(config: Config) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Cohort, "greet", greet)
-        run_cell(network, made, Journal(made.cell / "journal.jsonl"))
-    result = json.loads((made.cell / "run.json").read_text())
+        run_cell(network, made, Journal(made.server / "journal.jsonl"))
+    result = json.loads((made.server / "run.json").read_text())
     assert [sorted(r["sites"]) for r in result["rounds"]] == [["a", "b"], ["a", "b", "c"]]
 
 
@@ -423,7 +376,7 @@ def test_answers_are_added_one_by_one(config: Config) -> None:
     made = config(rounds=1)
     network = LoopbackGrid(app, made.model_dump(), nodes=3)
     seen: list[tuple[int, int]] = []
-    journal = Journal(made.cell / "journal.jsonl")
+    journal = Journal(made.server / "journal.jsonl")
     original = journal.answer
 
     def answer(*args: Any) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import dicom_factory
+import federation
 import numpy as np
 import psutil
 import pytest
@@ -23,9 +24,14 @@ from safetensors.numpy import load_file
 import run_sim
 from ucadi_flwr.client_app import app
 from ucadi_flwr.engine import Engine
+from ucadi_flwr.protection.keys import SiteKey
+from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.strategy import StrategyRecipe
+from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.report.results import read_results
 from ucadi_flwr.rounds import Journal
 from ucadi_flwr.run_config import RunConfig
+from ucadi_flwr.sealed_run import open_sealed
 from ucadi_flwr.server_app import run_cell
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,17 +149,52 @@ def test_the_engine_s_model_is_the_loopback_s_bit_for_bit(experiment: Path) -> N
         strategy=str(out / "recipes" / "strategy-fedavg.yaml"),
         data=str(experiment / "data"),
         sites=0, nodes=2, rounds=1, seed=0, out=str(experiment / "again"), name="x",
-        threads=max(1, len(os.sched_getaffinity(0)) // 2),
+        threads=max(1, len(os.sched_getaffinity(0)) // 2), context="", key="", bandwidth=0,
     )  # fmt: skip
     network = LoopbackGrid(app, config.model_dump(), 2, order=lambda replies: replies[::-1])
-    run_cell(network, config, Journal(config.cell / "journal.jsonl"))
-    there = load_file(out / "fedavg" / "seed0" / "model.safetensors")
-    here = load_file(config.cell / "model.safetensors")
+    run_cell(network, config, Journal(config.server / "journal.jsonl"))
+    there = load_file(out / "fedavg" / "seed0" / "server" / "model.safetensors")
+    here = load_file(config.server / "model.safetensors")
     assert all(np.array_equal(there[name], here[name]) for name in there)
     exact = read_results(out / "results.json").cells[0].models[0].test
-    counted = json.loads((config.cell / "run.json").read_text())["models"][0]["test"]
+    counted = json.loads((config.server / "run.json").read_text())["models"][0]["test"]
     for site, figures in exact.items():
         assert counted[site]["confusion"] == figures.confusion
+
+
+@pytest.mark.slow
+def test_an_encrypted_cell_is_opened_by_the_experiment_alone(tmp_path: Path) -> None:
+    """On the engine; the same bits as over the loopback, with another key."""
+    data = tiny.write_sites(tmp_path / "data", {"a": 12, "b": 8, "c": 8})
+    words = ["--task", tiny.write_task(tmp_path), "--data", data, "--rounds", "2"]
+    words += ["--strategy", "ucadi", "--out", tmp_path / "out", "--bandwidth", "900KB/s"]
+    told = io.StringIO()
+    with contextlib.redirect_stderr(told):
+        assert run_sim.main(list(map(str, words))) == 0
+    for part in ("MB up and", "s of protection (bfv)", "at 900 KB/s", "round 2/2"):
+        assert part in " ".join(told.getvalue().split())
+    cell = tmp_path / "out" / "ucadi" / "seed0"
+    (found,) = read_results(tmp_path / "out" / "results.json").cells
+    assert found.error is None
+    assert [record.loss is not None for record in found.rounds] == [True, True]
+    assert all(s.examples is None for record in found.rounds for s in record.sites.values())
+    assert found.models[0].file == "ucadi/seed0/model.safetensors"
+    assert set(found.models[0].test) == {"a", "b", "c"}
+    assert {p.name for p in (cell / "server").iterdir()} == {
+        *("journal.jsonl", "run.json", "sealed.safetensors")
+    }
+    opened = load_file(cell / "model.safetensors")
+    server = b"".join(p.read_bytes() for p in (cell / "server").iterdir())
+    server += (cell / "flower.log").read_bytes()
+    assert not any(v.tobytes() in server for v in opened.values() if v.nbytes >= 64 and v.any())
+    assert not list((tmp_path / "out").rglob("*.key"))
+    config = federation.configs(tmp_path, data)("ucadi", scheme="bfv")
+    federation.run(config)
+    recipe = loader.load(StrategyRecipe, "ucadi")
+    task = loader.load(TaskRecipe, config.task)
+    key = SiteKey.load(Path(config.key))
+    here = open_sealed(config.server / "sealed.safetensors", task, recipe, key).state
+    assert all(np.array_equal(opened[name], values) for name, values in here.items())
 
 
 @pytest.mark.slow
@@ -178,7 +219,7 @@ def test_an_ended_run_leaves_no_process_behind(tmp_path: Path, sign: int, status
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "run_sim.py"), *map(str, words)], stderr=subprocess.DEVNULL
     )
-    journal = tmp_path / "out" / "fedavg" / "seed0" / "journal.jsonl"
+    journal = tmp_path / "out" / "fedavg" / "seed0" / "server" / "journal.jsonl"
     deadline = time.monotonic() + 200
     while not (journal.is_file() and '"round"' in journal.read_text()):
         assert time.monotonic() < deadline

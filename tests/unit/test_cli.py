@@ -4,9 +4,14 @@ import csv
 from pathlib import Path
 
 import dicom_factory
+import federation
 import pytest
+import tiny
 
+import run_sim
 from ucadi_flwr import cli
+from ucadi_flwr.errors import RecipeError
+from ucadi_flwr.protection.keys import SiteKey
 
 
 def run(
@@ -81,3 +86,40 @@ def test_ctrl_c_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
         raise KeyboardInterrupt
     assert ended.value.code == 130
     assert capsys.readouterr().err == "stopped\n"
+
+
+def test_a_key_holder_opens_an_encrypted_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ucadi_flwr.cohort.POLL_SECONDS", 0.001)
+    data = tiny.write_sites(tmp_path / "data", {"a": 8, "b": 8, "c": 8})
+    config = federation.configs(tmp_path, data)("ucadi", scheme="bfv", rounds=2)
+    federation.run(config)
+    words = ["open", config.server, "--key", config.key, "--task", config.task]
+    words += ["--strategy", "ucadi", "--output", tmp_path / "opened"]
+    code, out, err = run(monkeypatch, capsys, *words)
+    assert (code, err) == (0, "")
+    assert out.startswith(f"model: {tmp_path / 'opened' / 'model.safetensors'}\nround 1: loss 0.")
+    assert "test: 6 cases, AUC " in out
+    code, _, err = run(monkeypatch, capsys, *words)
+    assert (code, "exists already; it is not overwritten" in err) == (2, True)
+    other = tmp_path / "other.key"
+    SiteKey.create("bfv").save(other)
+    words[3], words[-1] = other, tmp_path / "elsewhere"
+    code, _, err = run(monkeypatch, capsys, *words)
+    assert (code, "the message is under key" in err) == (2, True)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_a_second"),
+    [("", 0), ("900KB/s", 900_000), ("10Mbit/s", 1_250_000), ("1.5 MB/s", 1_500_000), ("7B/s", 7)],
+)
+def test_bandwidths(text: str, bytes_a_second: int) -> None:
+    assert run_sim.rate(text) == bytes_a_second
+
+
+@pytest.mark.parametrize("text", ["fast", "900", "0KB/s", "-1KB/s", "9KB"])
+def test_bandwidths_that_are_none(text: str) -> None:
+    with pytest.raises(RecipeError, match="write a rate such as 900KB/s"):
+        run_sim.rate(text)

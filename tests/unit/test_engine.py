@@ -22,6 +22,9 @@ VALUES = {
     "out": "/somewhere",
     "name": "fedavg/seed0",
     "threads": 1,
+    "context": "",
+    "key": "",
+    "bandwidth": 0,
 }
 
 
@@ -56,6 +59,7 @@ def test_no_data_means_the_phantom() -> None:
     config = RunConfig.read(VALUES)
     assert config.data_folder == Path("/somewhere/phantom")
     assert config.cell == Path("/somewhere/fedavg/seed0")
+    assert config.server == Path("/somewhere/fedavg/seed0/server")
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ class Counts:
     @classmethod
     def from_vector(cls, vector: NDArray[np.int64], classes: int) -> Self:
         """The inverse of :meth:`to_vector`; ValueError where the numbers cannot be counts."""
-        if vector.dtype != np.int64 or vector.shape != (classes**2 * (BINS + 1),):
+        if vector.dtype != np.int64 or vector.shape != (length_of(classes),):
             raise ValueError(f"counts of {classes} classes cannot be {vector.dtype} {vector.shape}")
         if (vector < 0).any():
             raise ValueError("a count is below zero")
@@ -63,6 +63,11 @@ class Counts:
             return None
         below = np.cumsum(negatives) - negatives
         return float((positives * (below + 0.5 * negatives)).sum() / pairs)
+
+
+def length_of(classes: int) -> int:
+    """Number of integers in the counts of a test with so many classes."""
+    return classes**2 * (1 + BINS)
 
 
 def score_bin(scores: NDArray[np.float64]) -> NDArray[np.intp]:

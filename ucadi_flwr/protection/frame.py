@@ -85,7 +85,11 @@ class Expected:
     @property
     def largest(self) -> int:
         """Bytes of the largest frame that can be right."""
-        return _BINDING.size + _REST.size + self.max_members * MEMBER + self.payload
+        return self.size(self.max_members)
+
+    def size(self, members: int) -> int:
+        """Bytes of a frame that names so many members."""
+        return _BINDING.size + _REST.size + members * MEMBER + self.payload
 
 
 @dataclass(frozen=True)

@@ -101,9 +101,9 @@ class PlainSum:
         """Who is in the sum so far."""
         return tuple(self._roll.members)
 
-    def add(self, blob: bytes) -> str:
+    def add(self, blob: bytes, sender: str | None = None) -> str:
         """Add one contribution and return the name that it bears."""
-        found = self._roll.check(blob)
+        found = self._roll.check(blob, sender)
         if isinstance(self._plan, IntegerPlan):
             vector = np.frombuffer(found.payload, "<i8").astype(np.int64)
             self._integers += self._plan.codec.encode(vector)

@@ -49,8 +49,8 @@ class Sum(Protocol):
     def members(self) -> tuple[str, ...]:
         """Who is in the sum so far."""
 
-    def add(self, blob: bytes) -> str:
-        """Add one contribution; the member's name."""
+    def add(self, blob: bytes, sender: str | None = None) -> str:
+        """Add one contribution, which must bear the sender's name where that is known."""
 
     def result(self) -> bytes:
         """The sum as bytes for every site."""

@@ -19,10 +19,12 @@ class Roll:
         self._out = expected(plan, context, occasion, Kind.SUM)
         self._agreement = b""
 
-    def check(self, blob: bytes) -> Frame:
+    def check(self, blob: bytes, sender: str | None) -> Frame:
         """A contribution's frame, unless it cannot be added to this sum."""
         found = frame.read(blob, self._in)
         member = found.members[0]
+        if sender not in (None, member):
+            raise ProtectionError(f"'{sender}' sent a contribution that bears the name '{member}'")
         if member in self.members:
             raise ProtectionError(f"'{member}' is in the sum already")
         if len(self.members) == self._plan.max_sites:
@@ -66,13 +68,13 @@ class SealedSum:
         """Who is in the sum so far."""
         return tuple(self._roll.members)
 
-    def add(self, blob: bytes) -> str:
+    def add(self, blob: bytes, sender: str | None = None) -> str:
         """Add one contribution and return the name that it bears.
 
-        Raises :class:`ProtectionError`, and adds nothing, if it does not fit. That the name is
-        right is not checked here: the caller knows who sent it, the sites see to the rest.
+        Raises :class:`ProtectionError`, and adds nothing, if it does not fit, or if it bears
+        another name than ``sender``, where the caller knows who that is.
         """
-        found = self._roll.check(blob)
+        found = self._roll.check(blob, sender)
         self._adder.add(found.payload)
         return self._roll.enter(found)
 

@@ -1,6 +1,6 @@
 """The strategy recipe: who learns together, what a site's answer weighs, when a round counts."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -31,6 +31,37 @@ class FedAdam(Section):
     tau: float = Field(1e-3, gt=0.0, description="adaptivity: smaller follows the variance more")
 
 
+class Protection(Section):
+    """What the server can read; ``protection: bfv`` is short for ``protection: {scheme: bfv}``."""
+
+    scheme: Literal["none", "bfv", "ckks"] = Field(
+        "none", description="bfv: exact sums of ciphertexts; ckks: approximate ones"
+    )
+    values_per_slot: Literal[2, 3, 4] = Field(
+        3, description="bfv only: more values are fewer bytes and a coarser fixed point"
+    )
+    weights: Literal["public", "encrypted"] = Field(
+        "public", description="encrypted: the server learns no data-set size"
+    )
+    metrics: Literal["public", "encrypted"] = Field(
+        "public", description="encrypted: losses and test counts are summed unread too"
+    )
+    max_sites: int = Field(128, ge=2, le=1024, description="sites that one sum has room for")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, values: Any) -> Any:
+        return {"scheme": values} if isinstance(values, str) else values
+
+    @model_validator(mode="after")
+    def _nothing_for_nothing(self) -> Self:
+        if self.scheme == "none" and "encrypted" in (self.weights, self.metrics):
+            raise ValueError("scheme none encrypts neither weights nor metrics; choose bfv")
+        if self.scheme != "bfv" and self.values_per_slot != 3:
+            raise ValueError(f"values-per-slot is for bfv; leave it out with {self.scheme}")
+        return self
+
+
 class StrategyRecipe(Section):
     """One way for sites to learn. ``strategies/*.yaml`` hold these."""
 
@@ -49,11 +80,25 @@ class StrategyRecipe(Section):
     server_optimizer: Annotated[Average | FedAvgM | FedAdam, Field(discriminator="name")] = Average(
         name="average"
     )
-    min_sites: int = Field(2, ge=1, description="the quorum: fewer answers do not make a round")
+    protection: Protection = Protection(scheme="none")
+    min_sites: int = Field(
+        2,
+        ge=1,
+        description="the quorum: fewer answers make no round; unless given, 3 under encryption",
+    )
     wait_for_sites: float = Field(120.0, gt=0.0, description="seconds to wait for the quorum")
     round_timeout: float = Field(
         86_400.0, gt=0.0, description="seconds after which a round closes without the late sites"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _three_under_encryption(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "min-sites" in values:
+            return values
+        found = values.get("protection")
+        scheme = found.get("scheme") if isinstance(found, dict) else found
+        return values | {"min-sites": 3} if scheme in ("bfv", "ckks") else values
 
     @model_validator(mode="after")
     def _alone_is_alone(self) -> Self:
@@ -66,5 +111,16 @@ class StrategyRecipe(Section):
                 raise ValueError(
                     f"cohort {self.cohort} has nothing to average: leave out server-optimizer "
                     "and proximal-mu"
+                )
+        if self.protection.scheme != "none":
+            if self.cohort != "all":
+                raise ValueError(
+                    f"cohort {self.cohort} adds nothing up, so that there is nothing to protect: "
+                    "leave out protection"
+                )
+            if not 1 < self.min_sites <= self.protection.max_sites:
+                raise ValueError(
+                    f"min-sites {self.min_sites} cannot be with encryption: the sum of one site is "
+                    f"its model, and there is room for {self.protection.max_sites}"
                 )
         return self

@@ -25,12 +25,16 @@ class RecipeRef(Part):
 
 
 class SiteRound(Part):
-    """One site in one round; ``seconds`` of its own work."""
+    """One site in one round; None is what the server did not learn.
 
-    examples: int
+    ``seconds`` of training, ``protect_seconds`` of opening and sealing.
+    """
+
+    examples: int | None
     epochs: int
-    loss: float
+    loss: float | None
     seconds: float
+    protect_seconds: float
 
 
 class Failure(Part):
@@ -41,10 +45,16 @@ class Failure(Part):
 
 
 class Round(Part):
-    """One round; bytes are those of the model's arrays over all sites."""
+    """One round; bytes are those of models and what else is summed, over all sites.
+
+    ``attempts``: more than one if ranges had to be widened. ``loss``: mean over the sites' cases.
+    """
 
     round: int
+    attempts: int
     seconds: float
+    add_seconds: float
+    loss: float | None
     bytes_up: int
     bytes_down: int
     sites: dict[str, SiteRound]

@@ -10,7 +10,7 @@ from itertools import groupby
 from statistics import fmean, stdev
 from typing import Literal, NamedTuple
 
-from ucadi_flwr.report.results import Cell, Figures, RecipeRef, Results, Round
+from ucadi_flwr.report.results import Cell, Figures, RecipeRef, Results
 
 EVERYONE = "all"
 """Where a model was trained that belongs to no single site."""
@@ -218,20 +218,16 @@ def curves(results: Results) -> list[Curve]:
         overall: dict[int, list[float]] = defaultdict(list)
         by_site: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
         for record in (record for cell in cells for record in cell.rounds if record.sites):
-            overall[record.round].append(mean_loss(record))
+            if record.loss is not None:
+                overall[record.round].append(record.loss)
             for site, work in record.sites.items():
-                by_site[site][record.round].append(work.loss)
+                if work.loss is not None:
+                    by_site[site][record.round].append(work.loss)
         if overall:
             sites = {site: _line(by_site[site]) for site in sorted(by_site)}
             sites.pop(EVERYONE, None)  # pooled training: its one line is the mean
             found.append(Curve(recipe.name, _line(overall), sites))
     return found
-
-
-def mean_loss(record: Round) -> float:
-    """Training loss of a round, the sites weighted by their examples: Σ n_s·l_s / Σ n_s."""
-    total = sum(site.examples for site in record.sites.values())
-    return sum(site.examples * site.loss for site in record.sites.values()) / total
 
 
 def _line(losses: Mapping[int, Sequence[float]]) -> list[tuple[int, float]]:

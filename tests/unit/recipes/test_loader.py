@@ -166,6 +166,12 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
         ({"cohort": "pooled", "min-sites": 1, "proximal-mu": 1.0}, "nothing to average"),
         ({"server-optimizer": {"name": "sgd"}}, "'average', 'fedavgm', 'fedadam'"),
         ({"local-epochs": 0}, "local-epochs"),
+        ({"protection": {"weights": "encrypted"}}, "scheme none encrypts neither weights nor"),
+        ({"protection": {"scheme": "ckks", "values-per-slot": 2}}, "values-per-slot is for bfv"),
+        ({"protection": "bfv", "min-sites": 1}, "min-sites 1 cannot be with encryption"),
+        ({"protection": {"scheme": "bfv", "max-sites": 4}, "min-sites": 5}, "room for 4"),
+        ({"protection": "bfv", "cohort": "each-site", "min-sites": 1}, "nothing to protect"),
+        ({"protection": "paillier"}, "protection.scheme"),
     ],
 )
 def test_strategies_that_cannot_work_say_why(overrides: dict[str, object], message: str) -> None:
@@ -194,3 +200,17 @@ def test_has_key() -> None:
 def test_labels_map_to_classes() -> None:
     task = loader.load(TaskRecipe, "xray-pneumonia2")
     assert task.class_of == {"normal": 0, "pneumonia": 1, "covid": 1}
+
+
+def test_encryption_wants_three_sites_unless_told() -> None:
+    assert loader.load(StrategyRecipe, "fedavg", {"protection": "bfv"}).min_sites == 3
+    assert loader.load(StrategyRecipe, "fedavg", {"protection": {"scheme": "ckks"}}).min_sites == 3
+    two = {"protection": "bfv", "min-sites": 2}
+    assert loader.load(StrategyRecipe, "fedavg", two).min_sites == 2
+    assert loader.load(StrategyRecipe, "fedavg").min_sites == 2
+
+
+def test_the_short_form_of_protection_is_the_long_one() -> None:
+    short = loader.load(StrategyRecipe, "fedavg", {"protection": "bfv"})
+    long = loader.load(StrategyRecipe, "fedavg", {"protection.scheme": "bfv"})
+    assert loader.digest(short) == loader.digest(long)

@@ -42,11 +42,18 @@ def one_round(
     """``losses``: site → (examples, loss)."""
     return Round(
         round=number,
+        attempts=1,
         seconds=seconds,
+        add_seconds=0.1,
+        loss=sum(n * loss for n, loss in losses.values()) / sum(n for n, _ in losses.values())
+        if losses
+        else None,
         bytes_up=round(megabytes * 1e6),
         bytes_down=round(megabytes * 2e6),
         sites={
-            site: SiteRound(examples=examples, epochs=1, loss=loss, seconds=1.0)
+            site: SiteRound(
+                examples=examples, epochs=1, loss=loss, seconds=1.0, protect_seconds=0.5
+            )
             for site, (examples, loss) in losses.items()
         },
         failures=[Failure(site=failed, reason="no answer within 600 s")] if failed else [],

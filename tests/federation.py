@@ -1,0 +1,76 @@
+"""One cell of a tiny federation over a loopback network, for the integration tests."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tiny
+from flwr.app import Message
+from loopback_grid import LoopbackGrid
+from safetensors.numpy import load_file
+
+from ucadi_flwr.client_app import app
+from ucadi_flwr.protection.keys import SiteKey
+from ucadi_flwr.rounds import Journal
+from ucadi_flwr.run_config import RunConfig
+from ucadi_flwr.server_app import run_cell
+
+SIZES = {"a": 16, "b": 8, "c": 24}
+Config = Callable[..., RunConfig]
+
+
+def configs(folder: Path, data: Path) -> Config:
+    """A function that makes settings; ``recipe`` is the text of a strategy of one's own.
+
+    ``scheme`` makes a key pair of that scheme in ``folder``, once.
+    """
+    task = tiny.write_task(folder)
+
+    def make(strategy: str = "fedavg", scheme: str = "", **changes: Any) -> RunConfig:
+        text = changes.pop("recipe", None)
+        if text is not None:
+            path = folder / f"{strategy}.yaml"
+            path.write_text(f"schema_version: 1\nname: {strategy}\nsummary: x\n{text}\n")
+            strategy = str(path)
+        values = {"task": str(task), "strategy": strategy, "data": str(data), "sites": 0}
+        values |= {"nodes": 3, "rounds": 2, "seed": 0, "out": str(folder / "out"), "threads": 1}
+        values |= {"context": "", "key": "", "bandwidth": 0}
+        if scheme:
+            key, context = folder / f"{scheme}.key", folder / f"{scheme}.context"
+            if not key.exists():
+                made = SiteKey.create(scheme)
+                made.save(key)
+                made.context.save(context)
+            values |= {"key": str(key), "context": str(context)}
+        return RunConfig.read({**values, "name": "cell", **changes})
+
+    return make
+
+
+def run(config: RunConfig, **grid: Any) -> tuple[dict[str, Any], LoopbackGrid]:
+    """Run one cell; run.json and the network."""
+    network = LoopbackGrid(app, config.model_dump(), **{"nodes": 3, **grid})
+    config.server.mkdir(parents=True, exist_ok=True)
+    run_cell(network, config, Journal(config.server / "journal.jsonl"))
+    return json.loads((config.server / "run.json").read_text()), network
+
+
+def model(config: RunConfig, name: str = "model") -> dict[str, np.ndarray]:
+    return load_file(config.server / f"{name}.safetensors")
+
+
+def events(config: RunConfig, kind: str) -> list[dict[str, Any]]:
+    lines = (config.server / "journal.jsonl").read_text().splitlines()
+    return [event for line in lines if (event := json.loads(line))["event"] == kind]
+
+
+def train_fault(node: int, reply: Callable[[Message], Message | None]) -> Callable[..., Any]:
+    """Replace one node's answers to training."""
+
+    def fault(n: int, message: Message) -> Message | None:
+        hit = n == node and message.metadata.message_type == "train"
+        return reply(message) if hit else message
+
+    return fault

@@ -1,0 +1,22 @@
+"""What the tests of whole federations share."""
+
+from pathlib import Path
+
+import pytest
+import tiny
+from federation import SIZES, Config, configs
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_sites(tmp_path_factory.mktemp("data"), SIZES)
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ucadi_flwr.cohort.POLL_SECONDS", 0.001)
+
+
+@pytest.fixture
+def config(tmp_path: Path, data: Path) -> Config:
+    return configs(tmp_path, data)

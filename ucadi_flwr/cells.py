@@ -1,0 +1,127 @@
+"""One cell of an experiment on Flower's engine, and what came of it.
+
+The experiment makes the sites' key, so it may open the result of an encrypted cell: it does, for
+the report. The server's folder holds nothing that the server could read.
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ucadi_flwr.data.sites import POOLED
+from ucadi_flwr.engine import Engine, Resources
+from ucadi_flwr.errors import UcadiError
+from ucadi_flwr.evaluation.metrics import from_predictions
+from ucadi_flwr.evaluation.predictions import read_predictions
+from ucadi_flwr.experiment import Plan
+from ucadi_flwr.model_file import save_model
+from ucadi_flwr.progress import Progress
+from ucadi_flwr.protection.keys import SiteKey
+from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.strategy import StrategyRecipe
+from ucadi_flwr.recipes.task import TaskRecipe
+from ucadi_flwr.report.results import Cell, RecipeRef
+from ucadi_flwr.run_config import RunConfig
+from ucadi_flwr.sealed_run import FILE, open_sealed
+
+
+def run_cell(
+    engine: Engine,
+    plan: Plan,
+    strategy: StrategyRecipe,
+    seed: int,
+    data: Path,
+    nodes: int,
+    progress: Progress,
+) -> Cell:
+    """Run it; a cell that fails has an ``error``."""
+    key = _make_key(engine.home, strategy)
+    config = _run_config(plan, strategy, seed, data, nodes, key)
+    config.server.mkdir(parents=True, exist_ok=True)
+    log = config.cell / "flower.log"
+    begin = time.perf_counter()
+    with progress.cell(strategy.name, seed, config.server / "journal.jsonl") as watch:
+        engine.run(config, nodes, _resources(strategy, nodes), log, watch.poll)
+    cell: dict[str, Any] = {
+        "strategy": RecipeRef(name=strategy.name, digest=loader.digest(strategy)),
+        "seed": seed,
+        "seconds": time.perf_counter() - begin,
+    }
+    reason = watch.stopped or f"Flower ended without a result; see {log}"
+    if (config.server / "run.json").is_file():
+        try:
+            return Cell.model_validate(cell | _result(plan, config, strategy, key))
+        except UcadiError as error:
+            reason = str(error)
+    return Cell(**cell, parameters=0, rounds=[], models=[], error=reason)
+
+
+@dataclass(frozen=True)
+class _Key:
+    site: Path
+    server: Path
+
+
+def _make_key(home: Path, strategy: StrategyRecipe) -> _Key | None:
+    """A new key for every cell, in the engine's private folder, which goes when it closes."""
+    if strategy.protection.scheme == "none":
+        return None
+    key = SiteKey.create(strategy.protection.scheme)
+    files = _Key(home / f"{key.key_id.hex()}.key", home / f"{key.key_id.hex()}.context")
+    key.save(files.site)
+    key.context.save(files.server)
+    return files
+
+
+def _run_config(
+    plan: Plan, strategy: StrategyRecipe, seed: int, data: Path, nodes: int, key: _Key | None
+) -> RunConfig:
+    return RunConfig(
+        task=str(plan.recipe_file("task")),
+        strategy=str(plan.recipe_file(f"strategy-{strategy.name}")),
+        data=str(data.resolve()),
+        sites=(plan.sites or 0) if plan.data else 0,
+        nodes=nodes,
+        rounds=plan.rounds_of(strategy),
+        seed=seed,
+        out=str(plan.out.resolve()),
+        name=f"{strategy.name}/seed{seed}",
+        threads=_resources(strategy, nodes).cpus,
+        context=str(key.server) if key else "",
+        key=str(key.site) if key else "",
+        bandwidth=plan.bandwidth,
+    )
+
+
+def _resources(strategy: StrategyRecipe, nodes: int) -> Resources:
+    return Resources.share(1 if strategy.cohort == "pooled" else nodes)
+
+
+def _result(
+    plan: Plan, config: RunConfig, strategy: StrategyRecipe, key: _Key | None
+) -> dict[str, Any]:
+    """What the server wrote, opened with the key if it is sealed, with exact test figures."""
+    found = json.loads((config.server / "run.json").read_text(encoding="utf-8"))
+    folder = f"{config.name}/server"
+    if key is not None:
+        opened = open_sealed(config.server / FILE, plan.task, strategy, SiteKey.load(key.site))
+        found["models"] = [save_model(config.cell, POOLED, opened.state, plan.task)]
+        for record in found["rounds"]:
+            record["loss"] = opened.losses.get(record["round"], record["loss"])
+        folder = config.name
+    for model in found["models"]:
+        model["file"] = f"{folder}/{model['file']}"
+        model["test"] = _exact(plan.task, config.cell / "predictions" / model["trained_at"])
+    return {k: found[k] for k in ("parameters", "rounds", "models")}
+
+
+def _exact(task: TaskRecipe, folder: Path) -> dict[str, dict[str, Any]]:
+    """Exact figures by site, from the predictions that a simulation's sites keep on this disk."""
+    positive = task.classes.index(task.positive_class)
+    figures = {}
+    for path in sorted(folder.glob("*.csv")):
+        probabilities, labels = read_predictions(path, task.classes)
+        figures[path.stem] = from_predictions(probabilities, labels, positive).as_dict()
+    return figures

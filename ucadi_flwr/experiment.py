@@ -1,0 +1,107 @@
+"""What an experiment is: one task, strategies and seeds, checked before anything is touched."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ucadi_flwr.errors import DataError, RecipeError
+from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.strategy import StrategyRecipe
+from ucadi_flwr.recipes.task import TaskRecipe
+from ucadi_flwr.server_app import number_of_rounds
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An experiment that was checked and can start."""
+
+    task: TaskRecipe
+    strategies: tuple[StrategyRecipe, ...]
+    seeds: tuple[int, ...]
+    data: Path | None
+    sites: int | None
+    rounds: int | None
+    out: Path
+    command: str
+    bandwidth: int = 0
+
+    def rounds_of(self, strategy: StrategyRecipe) -> int:
+        """Rounds of one cell."""
+        return self.rounds or number_of_rounds(self.task, strategy)
+
+    @property
+    def grid(self) -> list[tuple[StrategyRecipe, int]]:
+        """Every cell: strategy and seed."""
+        return [(strategy, seed) for strategy in self.strategies for seed in self.seeds]
+
+    def recipe_file(self, name: str) -> Path:
+        """Where a recipe is written as it is run."""
+        return self.out.resolve() / "recipes" / f"{name}.yaml"
+
+    def check_quorum(self, sites: int) -> None:
+        """Raise :class:`RecipeError` if a strategy needs more sites than there are."""
+        for strategy in self.strategies:
+            if strategy.min_sites > sites:
+                raise RecipeError(
+                    f"strategy {strategy.name} needs min-sites: {strategy.min_sites} and there are "
+                    f"{sites}; divide a folder with --sites, or add sites"
+                )
+
+
+def make_plan(
+    task: str,
+    strategies: Sequence[str],
+    *,
+    seeds: Sequence[int],
+    out: Path,
+    data: Path | None = None,
+    sites: int | None = None,
+    rounds: int | None = None,
+    local_epochs: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    command: str = "",
+    bandwidth: int = 0,
+) -> Plan:
+    """Load and check everything that can be checked without touching the disk.
+
+    ``settings`` maps dotted recipe keys to values, for the task or for every strategy, whichever
+    has the key. Raises :class:`RecipeError` or :class:`DataError`.
+    """
+    for name, value in (("--rounds", rounds), ("--local-epochs", local_epochs), ("--sites", sites)):
+        if value is not None and value < 1:
+            raise RecipeError(f"{name} {value}: must be at least 1")
+    for what, values in (("--strategy", strategies), ("--seeds", seeds)):
+        if twice := [value for value, n in Counter(values).items() if n > 1]:
+            raise RecipeError(f"{what}: {twice[0]} stands there twice")
+    if negative := [seed for seed in seeds if seed < 0]:
+        raise RecipeError(f"--seeds {negative[0]}: a seed is 0 or more")
+    of_task, of_strategy = _assign(settings or {})
+    if local_epochs is not None:
+        of_strategy["local-epochs"] = local_epochs
+    if (out / "results.json").exists():
+        raise DataError(f"{out}: holds results already; choose another --out")
+    loaded = loader.load(TaskRecipe, task, of_task)
+    if data is None and loaded.phantom is None:
+        raise DataError(f"task {loaded.name} has no built-in phantom: name its images with --data")
+    recipes = tuple(loader.load(StrategyRecipe, name, of_strategy) for name in strategies)
+    if twice := [name for name, n in Counter(r.name for r in recipes).items() if n > 1]:
+        raise RecipeError(f"--strategy: two recipes are named {twice[0]}; rename one")
+    plan = Plan(loaded, recipes, tuple(seeds), data, sites, rounds, out, command, bandwidth)
+    if loaded.phantom is not None and data is None:
+        plan.check_quorum(sites or loaded.phantom.sites)
+    return plan
+
+
+def _assign(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Each dotted key to the kind of recipe that has its first word."""
+    of_task, of_strategy = {}, {}
+    for key, value in settings.items():
+        if loader.has_key(TaskRecipe, key):
+            of_task[key] = value
+        elif loader.has_key(StrategyRecipe, key):
+            of_strategy[key] = value
+        else:
+            raise RecipeError(f"--set {key}: no task or strategy recipe has this key")
+    return of_task, of_strategy

@@ -1,0 +1,125 @@
+"""What an encrypted run leaves at its server, and how a key holder opens it.
+
+One safetensors file: bytes by name (``sum/…``, ``losses/…`` and ``counts/…``, then
+``round.attempt``), and with a server optimiser the model that all began with (``initial/…``).
+Nothing in it can be read without the sites' key.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from ucadi_flwr.agreement import Agreement, Purpose, mean_loss, parse_name
+from ucadi_flwr.build import make_model
+from ucadi_flwr.errors import DataError
+from ucadi_flwr.evaluation.counts import Counts
+from ucadi_flwr.global_model import GlobalModel, follow
+from ucadi_flwr.models.state import check_state, read_state, trainable_names
+from ucadi_flwr.protection.keys import SiteKey
+from ucadi_flwr.protection.protect import make_site
+from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.strategy import StrategyRecipe
+from ucadi_flwr.recipes.task import TaskRecipe
+
+FILE = "sealed.safetensors"
+MAX_BYTES = 64 * 2**30
+"""A larger file (bytes) is refused unread."""
+
+_FORMAT = "ucadi-sealed-1"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a key holder reads: the model, the mean loss by round, and the counts of the test."""
+
+    state: dict[str, NDArray[np.float32]] = field(repr=False)
+    losses: dict[int, float]
+    counts: Counts | None = field(repr=False)
+
+
+def write_sealed(
+    folder: Path,
+    agreement: Agreement,
+    task: TaskRecipe,
+    initial: Mapping[str, NDArray[np.float32]],
+    sums: Mapping[str, bytes],
+    others: Mapping[str, bytes],
+) -> None:
+    """Write the file, atomically. ``others``: ``losses/…`` and ``counts/…`` → sum."""
+    blobs = {**{f"sum/{name}": blob for name, blob in sums.items()}, **others}
+    arrays = {name: np.frombuffer(blob, np.uint8) for name, blob in blobs.items()}
+    metadata = {
+        "format": _FORMAT,
+        "run": agreement.run,
+        "task-digest": loader.digest(task),
+        "strategy-digest": loader.digest(agreement.recipe),
+    }
+    partial = folder / f"{FILE}.partial"
+    save_file({**arrays, **{f"initial/{n}": v for n, v in initial.items()}}, partial, metadata)
+    partial.replace(folder / FILE)
+
+
+def open_sealed(path: Path, task: TaskRecipe, recipe: StrategyRecipe, key: SiteKey) -> Opened:
+    """Open the file of a run of these recipes with the sites' key.
+
+    Raises :class:`DataError` where the file is not such a one, :class:`ProtectionError` where the
+    key does not fit.
+    """
+    arrays, metadata = _read(path)
+    for kind, known in (("task", task), ("strategy", recipe)):
+        if metadata.get(f"{kind}-digest") != loader.digest(known):
+            raise DataError(f"{path}: was run with another {kind} recipe than {known.name}")
+    model = make_model(task, seed=0)
+    shapes = {name: values.shape for name, values in read_state(model).items()}
+    agreement = Agreement(recipe, metadata["run"], shapes, len(task.classes))
+    end = make_site(key, "reader", recipe.min_sites)
+    start = _part(arrays, "initial")
+    if start:
+        check_state(start, shapes)
+    found = follow(
+        GlobalModel(0, start) if start else None,
+        {name: blob.tobytes() for name, blob in _part(arrays, "sum").items()},
+        agreement,
+        end,
+        trainable_names(model),
+    )
+
+    def integers(purpose: Purpose, name: str, blob: bytes) -> NDArray[np.int64]:
+        occasion = agreement.occasion(purpose, name)
+        return end.open_integers(agreement.integers(purpose), occasion, blob).values
+
+    losses = {
+        parse_name(name)[0]: mean_loss(integers("losses", name, blob.tobytes()))
+        for name, blob in _part(arrays, "losses").items()
+    }
+    counts = None
+    for name, blob in _part(arrays, "counts").items():
+        counts = Counts.from_vector(integers("counts", name, blob.tobytes()), len(task.classes))
+    return Opened(found.state, dict(sorted(losses.items())), counts)
+
+
+def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"{path}: larger than {MAX_BYTES} bytes; no sealed run")
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}; name the folder of a run") from None
+    except SafetensorError as error:
+        raise DataError(f"{path}: damaged, or no sealed run ({error})") from None
+    if metadata.get("format") != _FORMAT or "run" not in metadata:
+        raise DataError(f"{path}: this is no sealed run")
+    return arrays, metadata
+
+
+def _part(arrays: Mapping[str, NDArray[Any]], kind: str) -> dict[str, NDArray[Any]]:
+    prefix = f"{kind}/"
+    return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
