@@ -20,9 +20,9 @@ from typing import Any, NoReturn
 
 from ucadi_flwr.cli import reporting_errors
 from ucadi_flwr.errors import RecipeError
-from ucadi_flwr.experiment import make_plan
 from ucadi_flwr.recipes import loader
-from ucadi_flwr.simulation import run
+from ucadi_flwr.simulation.experiment import make_plan
+from ucadi_flwr.simulation.grid import run
 
 
 class _Parser(argparse.ArgumentParser):

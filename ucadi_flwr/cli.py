@@ -10,11 +10,12 @@ import typer
 from rich.console import Console
 from rich.progress import Progress as Bars
 
-from ucadi_flwr import keys_cli
+from ucadi_flwr.commands import keys
+from ucadi_flwr.commands.open_run import open_run
+from ucadi_flwr.commands.provision import provision
 from ucadi_flwr.data.prepare import prepare as prepare_tree
 from ucadi_flwr.data.series import MIN_SLICES
 from ucadi_flwr.errors import UcadiError
-from ucadi_flwr.open_cli import open_run
 from ucadi_flwr.report.page import write_report
 from ucadi_flwr.report.results import read_results
 
@@ -26,8 +27,9 @@ app = typer.Typer(
 )
 
 
-app.add_typer(keys_cli.app, name="keys")
+app.add_typer(keys.app, name="keys")
 app.command("open")(open_run)
+app.command()(provision)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Flower's messages ↔ :class:`SiteClient`, sealed and opened on the way (:mod:`site_exchange`).
+"""Flower's messages ↔ :class:`SiteClient`, sealed and opened on the way (:mod:`exchange.site`).
 
 A message's ``config`` says what to do, and the digests of the recipes that it was meant for.
 """
@@ -13,9 +13,12 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 from flwr.common import Scalar
 
-from ucadi_flwr.agreement import Agreement
 from ucadi_flwr.data.sites import open_sites, pooled
 from ucadi_flwr.errors import DataError, FederationError, ProtectionError
+from ucadi_flwr.exchange.agreement import Agreement
+from ucadi_flwr.exchange.memory import SiteMemory
+from ucadi_flwr.exchange.site import SiteExchange
+from ucadi_flwr.exchange.wire import blob_record
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.ranges import OutOfRange
 from ucadi_flwr.recipes import loader
@@ -23,9 +26,6 @@ from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.run_config import RunConfig
 from ucadi_flwr.site_client import SiteClient
-from ucadi_flwr.site_exchange import SiteExchange
-from ucadi_flwr.site_memory import SiteMemory
-from ucadi_flwr.wire import blob_record
 
 app = ClientApp()
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from ucadi_flwr.aggregation.mean import WeightedMean
-from ucadi_flwr.agreement import Agreement, name_of
+from ucadi_flwr.exchange.agreement import Agreement, name_of
 from ucadi_flwr.protection.keys import NO_KEY, SiteKey
 from ucadi_flwr.protection.layout import Layout
 from ucadi_flwr.protection.plan import ModelPlan

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from ucadi_flwr.agreement import Agreement, Purpose, mean_loss, parse_name
 from ucadi_flwr.build import make_model
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.evaluation.counts import Counts
-from ucadi_flwr.global_model import GlobalModel, follow
+from ucadi_flwr.exchange.agreement import Agreement, Purpose, mean_loss, parse_name
+from ucadi_flwr.exchange.global_model import GlobalModel, follow
 from ucadi_flwr.models.state import check_state, read_state, trainable_names
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.protect import make_site

@@ -13,12 +13,13 @@ from flwr.app import ConfigRecord, Context
 from flwr.serverapp import Grid, ServerApp
 
 from ucadi_flwr import preflight
-from ucadi_flwr.agreement import Agreement
 from ucadi_flwr.build import make_model
 from ucadi_flwr.data.phantom.site import write_phantom
 from ucadi_flwr.errors import DataError, ProtectionError, UcadiError
 from ucadi_flwr.evaluation.metrics import from_counts
-from ucadi_flwr.global_model import GlobalModel, follow
+from ucadi_flwr.exchange.agreement import Agreement
+from ucadi_flwr.exchange.global_model import GlobalModel, follow
+from ucadi_flwr.exchange.wire import array_record
 from ucadi_flwr.model_file import save_model
 from ucadi_flwr.models.state import read_state, trainable_names
 from ucadi_flwr.protection.keys import NO_KEY, ServerContext
@@ -30,7 +31,6 @@ from ucadi_flwr.rounds import Journal
 from ucadi_flwr.run_config import RunConfig
 from ucadi_flwr.sealed_run import write_sealed
 from ucadi_flwr.strategy import UcadiStrategy
-from ucadi_flwr.wire import array_record
 
 app = ServerApp()
 

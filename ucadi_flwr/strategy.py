@@ -2,7 +2,7 @@
 
 Who takes part, how answers are summed, when a round counts. Answers are added as they arrive,
 unread, in constant memory and in any order; a site that fails or is late is named and left out of
-the round, and asked again in the next. What travels is told in :mod:`ucadi_flwr.site_exchange`.
+the round, and asked again in the next. What travels is told in :mod:`ucadi_flwr.exchange.site`.
 """
 
 import json
@@ -14,18 +14,18 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from ucadi_flwr.agreement import Agreement, name_of
 from ucadi_flwr.cohort import Cohort
 from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import FederationError, UcadiError
 from ucadi_flwr.evaluation.counts import Counts
-from ucadi_flwr.global_model import has_memory
-from ucadi_flwr.history import History
+from ucadi_flwr.exchange.agreement import Agreement, name_of
+from ucadi_flwr.exchange.global_model import has_memory
+from ucadi_flwr.exchange.history import History
+from ucadi_flwr.exchange.tally import MAX_TEXT, Tally
+from ucadi_flwr.exchange.weights import WeightExchange
+from ucadi_flwr.exchange.wire import blob_record, model_arrays, size
 from ucadi_flwr.protection.keys import ServerContext
 from ucadi_flwr.rounds import Journal, RoundRecord
-from ucadi_flwr.tally import MAX_TEXT, Tally
-from ucadi_flwr.weight_exchange import WeightExchange
-from ucadi_flwr.wire import blob_record, model_arrays, size
 
 MAX_ATTEMPTS = 8
 """A round whose values fit no range after so many attempts belongs to a model that diverged."""

@@ -13,11 +13,11 @@ from loopback_grid import LoopbackGrid
 from safetensors.numpy import load_file
 
 from ucadi_flwr.aggregation.optimizers import Moments, step
-from ucadi_flwr.agreement import Agreement
 from ucadi_flwr.build import make_model
 from ucadi_flwr.client_app import app
 from ucadi_flwr.cohort import Cohort
 from ucadi_flwr.errors import FederationError, ProtectionError
+from ucadi_flwr.exchange.agreement import Agreement
 from ucadi_flwr.models.state import read_state, trainable_names
 from ucadi_flwr.protection import ranges
 from ucadi_flwr.protection.frame import Occasion

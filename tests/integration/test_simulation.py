@@ -23,7 +23,6 @@ from safetensors.numpy import load_file
 
 import run_sim
 from ucadi_flwr.client_app import app
-from ucadi_flwr.engine import Engine
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
@@ -33,6 +32,7 @@ from ucadi_flwr.rounds import Journal
 from ucadi_flwr.run_config import RunConfig
 from ucadi_flwr.sealed_run import open_sealed
 from ucadi_flwr.server_app import run_cell
+from ucadi_flwr.simulation.engine import Engine
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = {"a": 12, "b": 8}
@@ -131,7 +131,7 @@ def test_if_every_cell_fails_the_first_error_is_told(
         def run(self, *args: object) -> int:
             return 1
 
-    monkeypatch.setattr("ucadi_flwr.simulation.Engine", Idle)
+    monkeypatch.setattr("ucadi_flwr.simulation.grid.Engine", Idle)
     words = ["--task", tiny.write_task(tmp_path), "--data", tiny.write_sites(tmp_path / "d", SIZES)]
     with pytest.raises(SystemExit) as ended:
         run_sim.main([*map(str, words), "--strategy", "fedavg", "--out", str(tmp_path / "out")])

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ucadi_flwr.agreement import (
+from ucadi_flwr.errors import FederationError, ProtectionError
+from ucadi_flwr.exchange.agreement import (
     MAX_JSON,
     Agreement,
     loss_vector,
@@ -11,7 +12,6 @@ from ucadi_flwr.agreement import (
     parse_name,
     read_multipliers,
 )
-from ucadi_flwr.errors import FederationError, ProtectionError
 from ucadi_flwr.protection.keys import NO_KEY
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from ucadi_flwr.agreement import Agreement
 from ucadi_flwr.cohort import Cohort
 from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import FederationError, UcadiError
+from ucadi_flwr.exchange.agreement import Agreement
+from ucadi_flwr.exchange.tally import Tally
 from ucadi_flwr.protection.keys import ServerContext
-from ucadi_flwr.tally import Tally
 
 
 class WeightExchange:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ucadi_flwr import engine
-from ucadi_flwr.engine import Engine, Resources, manifest
 from ucadi_flwr.errors import FederationError, RecipeError
 from ucadi_flwr.run_config import RunConfig
+from ucadi_flwr.simulation import engine
+from ucadi_flwr.simulation.engine import Engine, Resources, manifest
 
 VALUES = {
     "task": 'a "quoted" \\ name.yaml',
@@ -37,7 +37,7 @@ def test_the_manifest_is_the_config() -> None:
 
 def test_the_project_s_own_app_has_the_same_keys() -> None:
     """``flwr run .`` at the top of the repository."""
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     app = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["flwr"]["app"]
     assert set(app["config"]) == set(VALUES)
     RunConfig.read(app["config"])

@@ -26,7 +26,7 @@ def describe_environment() -> dict[str, str]:
 
 def _commit() -> str:
     """The source's git commit, '+' if it was changed since; 'unknown' outside a checkout."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     command = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603

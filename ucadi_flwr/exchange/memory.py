@@ -9,10 +9,10 @@ from typing import cast
 from flwr.app import ConfigRecord, RecordDict
 
 from ucadi_flwr.aggregation.optimizers import Moments
-from ucadi_flwr.agreement import parse_name
 from ucadi_flwr.errors import ProtectionError
-from ucadi_flwr.global_model import GlobalModel
-from ucadi_flwr.wire import array_record, model_arrays
+from ucadi_flwr.exchange.agreement import parse_name
+from ucadi_flwr.exchange.global_model import GlobalModel
+from ucadi_flwr.exchange.wire import array_record, model_arrays
 
 _PARTS = ("model", "first", "second")
 

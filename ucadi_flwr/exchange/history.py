@@ -6,8 +6,8 @@ import numpy as np
 from flwr.app import RecordDict
 from numpy.typing import NDArray
 
-from ucadi_flwr.agreement import parse_name
-from ucadi_flwr.wire import array_record, blob_record
+from ucadi_flwr.exchange.agreement import parse_name
+from ucadi_flwr.exchange.wire import array_record, blob_record
 
 
 @dataclass

@@ -9,16 +9,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ucadi_flwr.cells import run_cell
 from ucadi_flwr.data.dataset import CachedCases, cached_set
 from ucadi_flwr.data.partition import PARTS
 from ucadi_flwr.data.phantom.site import write_phantom
 from ucadi_flwr.data.sites import Site, open_sites
-from ucadi_flwr.engine import Engine
-from ucadi_flwr.environment import describe_environment
 from ucadi_flwr.errors import DataError, UcadiError
-from ucadi_flwr.experiment import Plan
-from ucadi_flwr.progress import Progress
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.report.page import write_report
 from ucadi_flwr.report.results import (
@@ -29,6 +24,11 @@ from ucadi_flwr.report.results import (
     read_results,
     write_results,
 )
+from ucadi_flwr.simulation.cells import run_cell
+from ucadi_flwr.simulation.engine import Engine
+from ucadi_flwr.simulation.environment import describe_environment
+from ucadi_flwr.simulation.experiment import Plan
+from ucadi_flwr.simulation.progress import Progress
 
 
 def run(plan: Plan) -> Path:

@@ -8,13 +8,13 @@ from typing import cast
 from flwr.app import Message, RecordDict
 
 from ucadi_flwr.aggregation.mean import WeightedMean
-from ucadi_flwr.agreement import Agreement, Purpose, read_multipliers
 from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import FederationError
+from ucadi_flwr.exchange.agreement import Agreement, Purpose, read_multipliers
+from ucadi_flwr.exchange.wire import blob
 from ucadi_flwr.protection.keys import ServerContext
 from ucadi_flwr.protection.protect import Sum, make_sum
 from ucadi_flwr.rounds import SiteRecord
-from ucadi_flwr.wire import blob
 
 MAX_TEXT = 500
 """A site's words are cut to so many characters."""

@@ -13,15 +13,15 @@ import numpy as np
 from flwr.app import RecordDict
 from numpy.typing import NDArray
 
-from ucadi_flwr.agreement import Agreement, loss_vector, read_multipliers
 from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.global_model import GlobalModel, follow, has_memory
+from ucadi_flwr.exchange.agreement import Agreement, loss_vector, read_multipliers
+from ucadi_flwr.exchange.global_model import GlobalModel, follow, has_memory
+from ucadi_flwr.exchange.memory import SiteMemory
+from ucadi_flwr.exchange.wire import blobs, model_arrays
 from ucadi_flwr.models.state import check_state
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.protect import make_site
-from ucadi_flwr.site_memory import SiteMemory
-from ucadi_flwr.wire import blobs, model_arrays
 
 
 class SiteExchange:

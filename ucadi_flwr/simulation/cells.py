@@ -11,13 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ucadi_flwr.data.sites import POOLED
-from ucadi_flwr.engine import Engine, Resources
 from ucadi_flwr.errors import UcadiError
 from ucadi_flwr.evaluation.metrics import from_predictions
 from ucadi_flwr.evaluation.predictions import read_predictions
-from ucadi_flwr.experiment import Plan
 from ucadi_flwr.model_file import save_model
-from ucadi_flwr.progress import Progress
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
@@ -25,6 +22,9 @@ from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.report.results import Cell, RecipeRef
 from ucadi_flwr.run_config import RunConfig
 from ucadi_flwr.sealed_run import FILE, open_sealed
+from ucadi_flwr.simulation.engine import Engine, Resources
+from ucadi_flwr.simulation.experiment import Plan
+from ucadi_flwr.simulation.progress import Progress
 
 
 def run_cell(

@@ -1,0 +1,1 @@
+"""What travels between sites and server, and each end of it; the arrays are sealed elsewhere."""

@@ -1,0 +1,1 @@
+"""Experiments on one machine: grids of cells on the engine that Flower simulates with."""
