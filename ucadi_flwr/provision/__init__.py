@@ -1,0 +1,1 @@
+"""Provisioning of a federation: who may join it, and the folder that each party is handed."""
