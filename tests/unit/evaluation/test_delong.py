@@ -1,0 +1,287 @@
+"""DeLong's AUC against the paper's own data, clusters, and what it covers in simulation."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from scipy.stats import kstest, norm
+from sklearn.metrics import roc_auc_score
+
+from ucadi_flwr.evaluation.delong import auc, shares
+from ucadi_flwr.evaluation.intervals import AucEstimate, Interval, delong_auc
+from ucadi_flwr.evaluation.paired import delong_test
+
+# DeLong, DeLong & Clarke-Pearson 1988: 43 women with ovarian cancer and bowel obstruction. Albumin,
+# total protein, K-G score (higher is worse), 1 = died within two months of surgery. The data and
+# the figures are those of the SAS/STAT User's Guide, "The LOGISTIC Procedure", example "Comparing
+# Receiver Operating Characteristic Curves" (SAS prints four decimals).
+OVARIAN = np.fromstring(
+    """3.0 5.8 10 0   3.2 6.3  5 1   3.9 6.8  3 1   2.8 4.8  6 0   3.2 5.8  3 1   0.9 4.0  5 0
+       2.5 5.7  8 0   1.6 5.6  5 1   3.8 5.7  5 1   3.7 6.7  6 1   3.2 5.4  4 1   3.8 6.6  6 1
+       4.1 6.6  5 1   3.6 5.7  5 1   4.3 7.0  4 1   3.6 6.7  4 0   2.3 4.4  6 1   4.2 7.6  4 0
+       4.0 6.6  6 0   3.5 5.8  6 1   3.8 6.8  7 1   3.0 4.7  8 0   4.5 7.4  5 1   3.7 7.4  5 1
+       3.1 6.6  6 1   4.1 8.2  6 1   4.3 7.0  5 1   4.3 6.5  4 1   3.2 5.1  5 1   2.6 4.7  6 1
+       3.3 6.8  6 0   1.7 4.0  7 0   3.7 6.1  5 1   3.3 6.3  7 1   4.2 7.7  6 1   3.5 6.2  5 1
+       2.9 5.7  9 0   2.1 4.8  7 1   2.8 6.2  8 0   4.0 7.0  7 1   3.3 5.7  6 1   3.7 6.9  5 1
+       3.6 6.6  5 1""",
+    sep=" ",
+).reshape(43, 4)
+TRUTH = OVARIAN[:, 3] == 1
+SCORES = {"albumin": OVARIAN[:, 0], "protein": OVARIAN[:, 1], "K-G": 10 - OVARIAN[:, 2]}
+
+
+@pytest.mark.parametrize(
+    ("name", "area", "error"),
+    [("albumin", 0.7366, 0.0927), ("protein", 0.6478, 0.1000), ("K-G", 0.7258, 0.1028)],
+)
+def test_areas_of_the_published_example(name: str, area: float, error: float) -> None:
+    found = delong_auc(TRUTH, SCORES[name])
+    assert found.auc == pytest.approx(area, abs=5e-5)
+    assert np.sqrt(found.variance) == pytest.approx(error, abs=5e-5)
+    assert found.auc == pytest.approx(roc_auc_score(TRUTH, SCORES[name]), abs=1e-15)
+    assert auc(TRUTH, SCORES[name]) == pytest.approx(found.auc, abs=1e-15)
+    assert (found.positive_patients, found.negative_patients) == (31, 12)
+
+
+@pytest.mark.parametrize(
+    ("name", "difference", "low", "high", "p"),
+    [
+        ("albumin", 0.0108, -0.1761, 0.1976, 0.9102),
+        ("protein", -0.0780, -0.2830, 0.1271, 0.4561),
+    ],
+)
+def test_differences_of_the_published_example(
+    name: str, difference: float, low: float, high: float, p: float
+) -> None:
+    found = delong_test(TRUTH, SCORES[name], SCORES["K-G"])
+    assert found.difference == pytest.approx(difference, abs=5e-5)
+    assert found.interval.low == pytest.approx(low, abs=5e-5)
+    assert found.interval.high == pytest.approx(high, abs=5e-5)
+    assert found.p == pytest.approx(p, abs=5e-5)
+    assert found.method == "DeLong 1988"
+
+
+def test_clusters_by_hand() -> None:
+    # patient a: positives 3, 1 and negative 0; b: positive 4 and negative 2; M = 3, N = 2
+    # ψ of 3, 1, 4 against 0, 2: V10 = 1, ½, 1; V01 of 0, 2 = 1, ⅔; AUC = 5/6
+    # X_a − 2·5/6 = −1/6, X_b − 5/6 = 1/6, Y_a − 5/6 = 1/6, Y_b − 5/6 = −1/6; I = I10 = I01 = 2
+    # var = 2·(2/36)/9 + 2·(2/36)/4 + 2·2·(−2/36)/6 = 1/324·(4 + 9 − 12) = 1/324
+    truth, scores = [1, 1, 0, 1, 0], [3, 1, 0, 4, 2]
+    found = delong_auc(truth, scores, ["a", "a", "a", "b", "b"])
+    assert found.auc == pytest.approx(5 / 6)
+    assert found.variance == pytest.approx(1 / 324, rel=1e-12)
+
+
+def test_one_scan_a_patient_is_delong() -> None:
+    names = [f"P{i:02}" for i in range(43)]
+    for scores in SCORES.values():
+        assert delong_auc(TRUTH, scores, names) == delong_auc(TRUTH, scores)
+        mixed = np.random.default_rng(0).permutation(43)  # another order of summation
+        other = delong_auc(TRUTH, scores, mixed)
+        assert other.variance == pytest.approx(delong_auc(TRUTH, scores).variance, rel=1e-14)
+    clustered = delong_test(TRUTH, SCORES["albumin"], SCORES["K-G"], names)
+    assert clustered == delong_test(TRUTH, SCORES["albumin"], SCORES["K-G"])
+
+
+def test_ten_identical_scans_a_patient_count_once() -> None:
+    """Exactly: Obuchowski divides by patients, so there is not even a finite-sample factor."""
+    once = delong_auc(TRUTH, SCORES["albumin"])
+    patients = np.repeat(np.arange(43), 10)
+    ten = [np.repeat(array, 10) for array in (TRUTH, SCORES["albumin"], SCORES["K-G"])]
+    found = delong_auc(ten[0], ten[1], patients)
+    assert found.auc == once.auc
+    assert found.variance == pytest.approx(once.variance, rel=1e-12)
+    assert asdict(found.interval()) == pytest.approx(asdict(once.interval()), rel=1e-12)
+    naive = delong_auc(ten[0], ten[1])
+    # without clusters, S10/M has 10M − 1 for M − 1: ten times too small, a little more
+    assert naive.variance / once.variance == pytest.approx(0.1, rel=0.1)
+    paired = delong_test(*ten, patients)
+    assert paired.p == pytest.approx(delong_test(TRUTH, SCORES["albumin"], SCORES["K-G"]).p)
+    assert "Obuchowski 1997" in paired.method
+
+
+def test_ranks_are_all_that_counts() -> None:
+    score = SCORES["albumin"]
+    found = delong_auc(TRUTH, score)
+    assert delong_auc(TRUTH, np.exp(3 * score) - 7) == found
+    back = delong_auc(~TRUTH, -score)
+    assert (back.auc, back.variance) == pytest.approx((found.auc, found.variance), rel=1e-15)
+    assert delong_test(TRUTH, score, 5 + score**3).difference == 0.0
+
+
+@pytest.mark.parametrize("truth", [[0, 0, 0], [True, True, True]])
+def test_one_class_has_no_auc(truth: list[int]) -> None:
+    scores = np.array([0.1, 0.2, 0.3])
+    assert delong_auc(truth, scores) is None
+    assert delong_test(truth, scores, scores) is None
+    assert auc(np.array(truth, np.bool_), scores) is None
+
+
+def test_one_patient_of_a_class_has_an_auc_but_no_interval() -> None:
+    found = delong_auc([1, 1, 0, 0], [0.3, 0.6, 0.5, 0.1], ["a", "a", "b", "c"])
+    assert found == AucEstimate(0.75, None, 1, 2)
+    assert found.interval() is None
+    paired = delong_test([1, 0, 0], [0.9, 0.2, 0.1], [0.1, 0.2, 0.3])
+    assert (paired.difference, paired.interval, paired.p) == (1.0, None, None)
+
+
+def test_a_perfect_sample_has_an_interval_with_a_width() -> None:
+    truth = np.arange(200) < 100
+    perfect = delong_auc(truth, truth + np.linspace(0, 0.5, 200))
+    assert (perfect.auc, perfect.variance) == (1.0, 0.0)
+    assert perfect.interval().low == pytest.approx(0.98045, abs=5e-6)
+    assert perfect.interval().high == 1.0
+    worst = delong_auc(~truth, truth + np.linspace(0, 0.5, 200)).interval()
+    assert (worst.low, worst.high) == pytest.approx((0.0, 1 - perfect.interval().low))
+    # ten scans of ten patients are not a hundred patients
+    few = delong_auc(truth, truth + np.linspace(0, 0.5, 200), np.arange(200) // 10)
+    assert few.interval() == AucEstimate(1.0, 0.0, 10, 10).interval()
+    assert few.interval().low == pytest.approx(0.80021, abs=5e-6)
+    constant = delong_auc(truth, np.zeros(200))
+    assert (constant.auc, constant.variance) == (0.5, 0.0)
+    flat = constant.interval()
+    assert flat.low == pytest.approx(1 - flat.high)
+    assert flat.low == pytest.approx(0.42, abs=0.005)
+
+
+@pytest.mark.parametrize(("m", "n"), [(100, 100), (10, 10), (20, 180), (2, 2)])
+def test_newcombes_interval_solves_its_equation(m: int, n: int) -> None:
+    """(θ − AUC)² = z² var(θ), var by Hanley & McNeil 1982 with both sizes at their mean."""
+    for area in (1.0, 0.5):
+        low = AucEstimate(area, 0.0, m, n).interval().low
+        q1, q2 = low / (2 - low), 2 * low**2 / (1 + low)
+        others = (m + n) / 2 - 1
+        variance = (low * (1 - low) + others * (q1 + q2 - 2 * low**2)) / (m * n)
+        assert (area - low) ** 2 == pytest.approx(norm.ppf(0.975) ** 2 * variance, rel=1e-6)
+
+
+def test_models_that_differ_by_nothing() -> None:
+    score = SCORES["protein"]
+    same = delong_test(TRUTH, score, score)
+    assert (same.difference, same.interval, same.p) == (0.0, Interval(0.0, 0.0), 1.0)
+    truth = np.arange(20) < 10
+    rng = np.random.default_rng(0)
+    perfect = [truth + rng.random(20) / 2 for _ in range(2)]  # both AUC 1, but not one ranking
+    unlike = delong_test(truth, *perfect)
+    assert (unlike.difference, unlike.interval, unlike.p) == (0.0, None, 1.0)
+    constant = delong_test(truth, perfect[0], np.zeros(20))
+    assert (constant.difference, constant.interval, constant.p) == (0.5, None, None)
+
+
+def test_a_difference_stays_within_one() -> None:
+    truth = np.arange(8) < 4
+    found = delong_test(truth, [5, 6, 7, 3.5, 1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7, 3.5])
+    assert found.difference == 0.875
+    assert found.interval.high == 1.0
+    assert found.interval.low < found.difference
+
+
+def test_exact_far_beyond_a_test_set() -> None:
+    """Integers up to 2MN·scans: 40,000 cases of one mixed patient and a few others."""
+    rng = np.random.default_rng(0)
+    truth, scores = rng.random(40_000) < 0.5, rng.random(40_000)
+    found = shares(truth, scores, np.minimum(np.arange(40_000), 3))
+    assert found.positive.sum() == 0
+    assert found.negative.sum() == 0
+    assert found.variance() >= 0
+
+
+@pytest.mark.parametrize(
+    ("truth", "scores", "clusters", "message"),
+    [
+        ([0, 1, 2], [0.1, 0.2, 0.3], None, "True or False"),
+        ([], [], None, "one value a case"),
+        ([[0, 1]], [0.1, 0.2], None, "one value a case"),
+        ([0, 1], [0.1], None, "2 cases, but scores"),
+        ([0, 1], [0.1, np.nan], None, "not finite"),
+        ([0, 1], [0.1, np.inf], None, "not finite"),
+        ([0, 1], [0.1, 0.2], ["a"], "2 cases, but clusters"),
+    ],
+)
+def test_what_is_no_test_set_is_refused(
+    truth: list, scores: list, clusters: list | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        delong_auc(truth, scores, clusters)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 95, np.nan])
+def test_a_level_is_between_0_and_1(level: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        delong_auc(TRUTH, SCORES["albumin"]).interval(level)
+
+
+def covered(area: float, draws: int, seed: int, m: int = 100, n: int = 100) -> tuple[float, float]:
+    """Share of 95 % intervals that hold the true AUC of binormal scores; of plain AUC ± z SE."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(m + n) < m
+    shift = norm.ppf(area) * np.sqrt(2)
+    logit = plain = 0
+    for _ in range(draws):
+        found = delong_auc(truth, rng.normal(size=m + n) + shift * truth)
+        interval = found.interval()
+        logit += interval.low <= area <= interval.high
+        plain += abs(found.auc - area) <= norm.ppf(0.975) * np.sqrt(found.variance)
+    return logit / draws, plain / draws
+
+
+@pytest.mark.parametrize(
+    ("area", "lowest", "plain_at_most"),
+    [(0.8, 0.93, 0.96), (0.97, 0.93, 0.925), (0.99, 0.91, 0.89)],
+)
+def test_the_interval_covers(area: float, lowest: float, plain_at_most: float) -> None:
+    """Standard error of a coverage over 1,000 draws: 0.007."""
+    logit, plain = covered(area, draws=1000, seed=1)
+    assert lowest <= logit <= 0.97
+    assert plain <= plain_at_most
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["a class a patient", "both classes"])
+def test_the_interval_covers_with_several_scans_a_patient(mixed: bool) -> None:
+    """120 patients of 1 to 8 scans that correlate by 0.7; DeLong without clusters falls short."""
+    rng = np.random.default_rng(1)
+    shift, draws = norm.ppf(0.85) * np.sqrt(2), 500
+    clustered = naive = 0
+    for _ in range(draws):
+        patient = np.repeat(np.arange(120), rng.integers(1, 9, 120))
+        truth = rng.random(len(patient)) < 0.5 if mixed else patient < 60
+        own = np.sqrt(0.7) * rng.normal(size=120)[patient]
+        scores = shift * truth + own + np.sqrt(0.3) * rng.normal(size=len(patient))
+        for names in (patient, None):
+            interval = delong_auc(truth, scores, names).interval()
+            held = interval.low <= 0.85 <= interval.high
+            if names is None:
+                naive += held
+            else:
+                clustered += held
+    assert 0.93 <= clustered / draws <= 0.97
+    assert naive / draws < (0.92 if mixed else 0.75)
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_p_is_uniform_where_the_models_are_exchangeable(clustered: bool) -> None:
+    rng = np.random.default_rng(2)
+    found = []
+    for _ in range(1000):
+        scans = rng.integers(1, 6, 100) if clustered else np.ones(100, np.int64)
+        patient = np.repeat(np.arange(100), scans)
+        truth = patient < 50
+        common = 1.2 * truth + rng.normal(size=100)[patient]
+        a, b = (
+            common + 0.7 * rng.normal(size=100)[patient] + 0.5 * rng.normal(size=len(patient))
+            for _ in range(2)
+        )
+        found.append(delong_test(truth, a, b, patient).p)
+    assert kstest(found, "uniform").pvalue > 0.05
+    assert 0.03 <= np.mean(np.array(found) < 0.05) <= 0.07
+
+
+def test_permuted_labels_give_half() -> None:
+    """AUC − ½ over its standard error is standard normal where the labels mean nothing."""
+    rng = np.random.default_rng(3)
+    scores = rng.normal(size=120)
+    z = []
+    for _ in range(1000):
+        found = delong_auc(rng.permutation(120) < 60, scores)
+        z.append((found.auc - 0.5) / np.sqrt(found.variance))
+    assert kstest(z, "norm").pvalue > 0.05

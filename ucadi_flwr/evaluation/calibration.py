@@ -1,0 +1,81 @@
+"""Calibration of the positive class's probability, one against the rest."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import brier_score_loss
+
+from ucadi_flwr.evaluation.cases import as_scores, as_truth
+from ucadi_flwr.evaluation.intervals import Proportion, proportion
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Cases whose probability is in [low, high), the last bin with its end.
+
+    ``mean``: their mean probability; ``observed``: the share that is positive, with its Wilson
+    interval, of ``count`` cases. Both None in an empty bin.
+    """
+
+    low: float
+    high: float
+    count: int
+    mean: float | None
+    observed: Proportion | None
+
+
+def reliability(probabilities: ArrayLike, truth: ArrayLike, bins: int = 10) -> list[Bin]:
+    """Reliability diagram over bins of equal width, of probabilities `(N,)` and the truth `(N,)`.
+
+    One row a bin, empty or not: unlike :func:`sklearn.calibration.calibration_curve`, with counts.
+    """
+    positive, values = _checked(probabilities, truth)
+    if bins < 1:
+        raise ValueError(f"at least one bin is needed, not {bins}")
+    edges = np.arange(bins + 1) / bins
+    index = np.minimum(np.searchsorted(edges, values, side="right") - 1, bins - 1)
+    counts = np.bincount(index, minlength=bins)
+    sums = np.bincount(index, values, bins)
+    positives = np.bincount(index[positive], minlength=bins)
+    return [
+        Bin(
+            low=float(edges[b]),
+            high=float(edges[b + 1]),
+            count=int(counts[b]),
+            mean=float(sums[b] / counts[b]) if counts[b] else None,
+            observed=proportion(int(positives[b]), int(counts[b])),
+        )
+        for b in range(bins)
+    ]
+
+
+def ece(probabilities: ArrayLike, truth: ArrayLike, bins: int = 10) -> float:
+    """Expected calibration error, Σ count/N |observed − mean| (Naeini et al., AAAI 2015).
+
+    Here of the positive class's probability, as Naeini has it, not of the argmax's confidence. It
+    depends on the bins, and chance keeps it above 0: by up to about 0.4 √(bins / N) if calibrated.
+    """
+    rows = reliability(probabilities, truth, bins)
+    total = sum(row.count for row in rows)
+    return sum(
+        row.count / total * abs(row.observed.value - row.mean)
+        for row in rows
+        if row.observed is not None and row.mean is not None
+    )
+
+
+def brier(probabilities: ArrayLike, truth: ArrayLike) -> float:
+    """Mean (p − y)² with y 1 for a positive (Brier, Monthly Weather Review 78:1, 1950), 0 to 1."""
+    positive, values = _checked(probabilities, truth)
+    return float(brier_score_loss(positive, values, pos_label=True))
+
+
+def _checked(
+    probabilities: ArrayLike, truth: ArrayLike
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    positive = as_truth(truth)
+    values = as_scores(probabilities, len(positive))
+    if values.min() < 0.0 or values.max() > 1.0:
+        raise ValueError("a probability is between 0 and 1")
+    return positive, values

@@ -1,0 +1,103 @@
+"""The AUC and what its variance is made of: each patient's share, in exact integers.
+
+ψ(x, y) is 1 if the positive's score x is above the negative's y, ½ if they are equal, else 0.
+AUC is the mean of ψ over all M positives × N negatives. The structural components (DeLong, DeLong
+& Clarke-Pearson, Biometrics 44:837, 1988): V10 of a positive is its mean ψ over the negatives, V01
+of a negative its mean over the positives; both come from midranks, N V10 = rank among all − rank
+among the positives (Sun & Xu, IEEE Signal Processing Letters 21:1389, 2014). Scans of one patient
+are summed before they are squared (Obuchowski, Biometrics 53:567, 1997), so that a patient with
+ten scans does not count ten times.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+
+from ucadi_flwr.evaluation.cases import as_clusters, as_scores, as_truth
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Each patient's deviation from the AUC, over the positive and over the negative scans.
+
+    ``positive``: `(patients,)`, 2MN (ΣV10 − m AUC) of a patient's m positive scans; ``negative``:
+    2MN (ΣV01 − n AUC) of the n negative ones. Both are integers: what is equal is exactly equal,
+    and two models with the same ranking differ by exactly 0.
+    """
+
+    auc: float
+    positive: NDArray[np.int64]
+    negative: NDArray[np.int64]
+    positives: int
+    negatives: int
+    positive_patients: int
+    negative_patients: int
+
+    def __sub__(self, other: Self) -> Self:
+        """The difference of two models on the same cases."""
+        return replace(
+            self,
+            auc=self.auc - other.auc,
+            positive=self.positive - other.positive,
+            negative=self.negative - other.negative,
+        )
+
+    def variance(self) -> float | None:
+        """S10/M + S01/N + 2 S11/(MN), of the AUC or of a difference (Obuchowski 1997).
+
+        With one scan a patient it is DeLong's S10/M + S01/N: no patient has both classes. Never
+        below 0. None with fewer than two positive or two negative patients.
+        """
+        if min(self.positive_patients, self.negative_patients) < 2:
+            return None
+        m, n = self.positives, self.negatives
+        x, y = self.positive / (2 * m * n), self.negative / (2 * m * n)
+        s10 = _unbiased(self.positive_patients) * (x @ x) / m
+        s01 = _unbiased(self.negative_patients) * (y @ y) / n
+        s11 = _unbiased(len(x)) * (x @ y)
+        return float(s10 / m + s01 / n + 2 * s11 / (m * n))
+
+
+def shares(truth: ArrayLike, scores: ArrayLike, clusters: ArrayLike | None = None) -> Shares | None:
+    """AUC and shares from the truth, the scores and the patients `(N,)`; None with one class."""
+    positive = as_truth(truth)
+    values = as_scores(scores, len(positive))
+    patient = as_clusters(clusters, len(positive))
+    m, n = int(positive.sum()), int((~positive).sum())
+    if m == 0 or n == 0:
+        return None
+    ranks = rankdata(values)
+    beaten = 2 * (ranks[positive] - rankdata(values[positive]))  # 2N V10
+    beaten_by = 2 * (m - ranks[~positive] + rankdata(values[~positive]))  # 2M V01
+    x, y = np.rint(beaten).astype(np.int64), np.rint(beaten_by).astype(np.int64)
+    total = int(x.sum())  # 2MN AUC, and also the sum of y
+    shape = int(patient.max()) + 1
+    by_positive, by_negative = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    np.add.at(by_positive, patient[positive], m * x - total)
+    np.add.at(by_negative, patient[~positive], n * y - total)
+    return Shares(
+        auc=total / (2 * m * n),
+        positive=by_positive,
+        negative=by_negative,
+        positives=m,
+        negatives=n,
+        positive_patients=len(np.unique(patient[positive])),
+        negative_patients=len(np.unique(patient[~positive])),
+    )
+
+
+def auc(truth: NDArray[np.bool_], scores: NDArray[np.float64]) -> float | None:
+    """AUC alone, of `(N,)` and `(N,)`, unchecked: for resampling. None with one class."""
+    positives = int(np.count_nonzero(truth))
+    pairs = positives * (len(truth) - positives)
+    if pairs == 0:
+        return None
+    above = float(rankdata(scores)[truth].sum()) - positives * (positives + 1) / 2
+    return above / pairs
+
+
+def _unbiased(patients: int) -> float:
+    return patients / (patients - 1)
