@@ -56,6 +56,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--bandwidth", default="", metavar="RATE", help="tell transmission times, e.g. 900KB/s"
     )
+    p.add_argument(
+        "--resume", action="store_true", help="go on with the runs that --out does not hold yet"
+    )
     p.add_argument("--out", type=Path, metavar="DIR", help="default: runs/TASK-DATE-TIME")
     return p
 
@@ -98,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rounds=args.rounds,
             local_epochs=args.local_epochs,
             settings=settings(args.set),
+            resume=args.resume,
             bandwidth=rate(args.bandwidth),
             command=shlex.join(["run_sim.py", *words]),
         )

@@ -12,7 +12,6 @@ from typing import Any
 from flwr.app import ConfigRecord, Context
 from flwr.serverapp import Grid, ServerApp
 
-from ucadi_flwr import preflight
 from ucadi_flwr.build import make_model
 from ucadi_flwr.data.phantom.site import write_phantom
 from ucadi_flwr.errors import DataError, ProtectionError, UcadiError
@@ -62,7 +61,7 @@ def run_cell(grid: Grid, run: RunConfig, journal: Journal) -> None:
         shapes={name: array.shape for name, array in initial.items()},
         classes=len(task.classes),
     )
-    strategy = UcadiStrategy(agreement, context, run.nodes, journal)
+    strategy = UcadiStrategy(agreement, context, run.nodes, journal, run.bandwidth)
     config = ConfigRecord(
         {
             "task-digest": loader.digest(task),
@@ -71,7 +70,6 @@ def run_cell(grid: Grid, run: RunConfig, journal: Journal) -> None:
             "seed": run.seed,
         }
     )
-    journal.log(preflight.measure(agreement, max(run.nodes, recipe.min_sites), run.bandwidth))
     try:
         strategy.start(grid, array_record(initial), num_rounds=rounds, train_config=config)
     finally:  # whatever ends it, the last good model stays

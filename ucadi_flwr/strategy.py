@@ -24,6 +24,7 @@ from ucadi_flwr.exchange.history import History
 from ucadi_flwr.exchange.tally import MAX_TEXT, Tally
 from ucadi_flwr.exchange.weights import WeightExchange
 from ucadi_flwr.exchange.wire import blob_record, model_arrays, size
+from ucadi_flwr.preflight import measure
 from ucadi_flwr.protection.keys import ServerContext
 from ucadi_flwr.rounds import Journal, RoundRecord
 
@@ -41,13 +42,20 @@ class UcadiStrategy(Strategy):
         context: what the server has of the sites' key; nothing opens with it.
         expected_sites: how many sites to wait for before round 1, at least the quorum.
         journal: told what happens, as it happens.
+        bandwidth: bytes a second between a site and the server, to tell times; 0: not known.
     """
 
     def __init__(
-        self, agreement: Agreement, context: ServerContext, expected_sites: int, journal: Journal
+        self,
+        agreement: Agreement,
+        context: ServerContext,
+        expected_sites: int,
+        journal: Journal,
+        bandwidth: int = 0,
     ) -> None:
         self.agreement, self.context, self.journal = agreement, context, journal
         self.recipe = agreement.recipe
+        self.bandwidth = bandwidth
         self.expected_sites = max(expected_sites, self.recipe.min_sites)
         self.cohort = Cohort(journal, sizes=self.recipe.protection.weights == "public")
         self.models: dict[str, History] = {}
@@ -62,10 +70,12 @@ class UcadiStrategy(Strategy):
 
     def summary(self) -> None:
         """Tell the journal what is about to run."""
+        values = self.agreement.model.layout.values
         self.journal.log(
-            f"strategy {self.recipe.name}: {self.recipe.summary} "
-            f"{self.agreement.model.layout.values:,} values in the model"
+            f"strategy {self.recipe.name}: {self.recipe.summary} {values:,} values in the model"
         )
+        if self.recipe.cohort == "all":
+            self.journal.log(measure(self.agreement, self.expected_sites, self.bandwidth))
 
     # ------------------------------------------------------------------ Flower's four hooks
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,6 +68,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     doomed.write_text(text, encoding="utf-8")
     words += ["--strategy", "fedavg", doomed, "local", "central", "--out", folder / "out"]
     words += ["--set", "training.batch-size=8", "min-sites=1"]
+    (folder / "words").write_text(json.dumps(list(map(str, words))))
     said, told = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(told):
         assert run_sim.main(list(map(str, words))) == 0
@@ -160,6 +162,45 @@ def test_the_engine_s_model_is_the_loopback_s_bit_for_bit(experiment: Path) -> N
     counted = json.loads((config.server / "run.json").read_text())["models"][0]["test"]
     for site, figures in exact.items():
         assert counted[site]["confusion"] == figures.confusion
+
+
+@pytest.mark.slow
+def test_a_grid_goes_on_with_the_runs_that_it_lacks(experiment: Path, tmp_path: Path) -> None:
+    """The failed run is tried again, and the others are kept."""
+    out = tmp_path / "out"
+    shutil.copytree(experiment / "out", out)
+    words = json.loads((experiment / "words").read_text())
+    words[words.index("--out") + 1] = str(out)
+    before = {path: path.stat().st_mtime_ns for path in out.glob("[flc]*/seed0/**/*.safetensors")}
+    assert len(before) == 4
+    told = io.StringIO()
+    with contextlib.redirect_stderr(told):
+        assert run_sim.main([*words, "--resume"]) == 0
+    assert "doomed · seed 0 · starting" in told.getvalue()
+    assert "fedavg · seed 0 · starting" not in told.getvalue()
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    cells = read_results(out / "results.json").cells
+    assert [c.strategy.name for c in cells] == ["fedavg", "doomed", "local", "central"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ([], "holds results already; add --resume"),
+        (["--resume", "--set", "training.epochs=3"], "is of task tiny as it was then"),
+        (["--resume", "--set", "wait-for-sites=7"], "strategy fedavg was another recipe then"),
+        (["--resume", "--rounds", "2"], "strategy fedavg was another recipe then, or had 1 rounds"),
+        (["--resume", "--strategy", "fedavg"], "holds doomed with seed 0 too"),
+    ],
+)
+@pytest.mark.slow
+def test_an_experiment_that_became_another_is_not_resumed(
+    experiment: Path, extra: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_sim.main([*json.loads((experiment / "words").read_text()), *extra])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ class Plan:
     out: Path
     command: str
     bandwidth: int = 0
+    resume: bool = False
 
     def rounds_of(self, strategy: StrategyRecipe) -> int:
         """Rounds of one cell."""
@@ -63,6 +64,7 @@ def make_plan(
     settings: Mapping[str, Any] | None = None,
     command: str = "",
     bandwidth: int = 0,
+    resume: bool = False,
 ) -> Plan:
     """Load and check everything that can be checked without touching the disk.
 
@@ -80,15 +82,15 @@ def make_plan(
     of_task, of_strategy = _assign(settings or {})
     if local_epochs is not None:
         of_strategy["local-epochs"] = local_epochs
-    if (out / "results.json").exists():
-        raise DataError(f"{out}: holds results already; choose another --out")
+    if (out / "results.json").exists() and not resume:
+        raise DataError(f"{out}: holds results already; add --resume, or choose another --out")
     loaded = loader.load(TaskRecipe, task, of_task)
     if data is None and loaded.phantom is None:
         raise DataError(f"task {loaded.name} has no built-in phantom: name its images with --data")
     recipes = tuple(loader.load(StrategyRecipe, name, of_strategy) for name in strategies)
     if twice := [name for name, n in Counter(r.name for r in recipes).items() if n > 1]:
         raise RecipeError(f"--strategy: two recipes are named {twice[0]}; rename one")
-    plan = Plan(loaded, recipes, tuple(seeds), data, sites, rounds, out, command, bandwidth)
+    plan = Plan(loaded, recipes, tuple(seeds), data, sites, rounds, out, command, bandwidth, resume)
     if loaded.phantom is not None and data is None:
         plan.check_quorum(sites or loaded.phantom.sites)
     return plan

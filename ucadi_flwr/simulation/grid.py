@@ -24,6 +24,7 @@ from ucadi_flwr.report.results import (
     read_results,
     write_results,
 )
+from ucadi_flwr.simulation import resume
 from ucadi_flwr.simulation.cells import run_cell
 from ucadi_flwr.simulation.engine import Engine
 from ucadi_flwr.simulation.environment import describe_environment
@@ -39,22 +40,28 @@ def run(plan: Plan) -> Path:
     """
     if plan.data is not None:
         _open(plan, plan.data)
-    cells: list[Cell] = []
     with Progress() as progress:
         with _removed_on_error(plan.out):
             data = plan.data or _make_phantom(plan, progress)
             sites = _open(plan, data)
-            _read_images(plan, sites, progress)
-        progress.plan({(s.name, seed): plan.rounds_of(s) for s, seed in plan.grid})
+            done = resume.finished_cells(plan, _results(plan, sites, [])) if plan.resume else {}
+            missing = [cell for cell in plan.grid if (cell[0].name, cell[1]) not in done]
+            if missing:
+                _read_images(plan, sites, progress)
+        progress.plan({(s.name, seed): plan.rounds_of(s) for s, seed in missing})
         _write_recipes(plan)
         with _deleted_at_the_end(plan.out / "cache"), Engine() as engine:
-            for strategy, seed in plan.grid:
-                cells.append(run_cell(engine, plan, strategy, seed, data, len(sites), progress))
+            for strategy, seed in missing:
+                shutil.rmtree(plan.out / strategy.name / f"seed{seed}", ignore_errors=True)
+                cell = run_cell(engine, plan, strategy, seed, data, len(sites), progress)
+                done[strategy.name, seed] = cell
+                cells = [done[s.name, k] for s, k in plan.grid if (s.name, k) in done]
                 write_results(plan.out / "results.json", _results(plan, sites, cells))
     report = plan.out / "report.html"
-    write_report(read_results(plan.out / "results.json"), report)
-    errors = [cell.error for cell in cells if cell.error]
-    if len(errors) == len(cells):
+    results = read_results(plan.out / "results.json")
+    write_report(results, report)
+    errors = [cell.error for cell in results.cells if cell.error]
+    if len(errors) == len(results.cells):
         raise UcadiError(f"every run failed, the first with: {errors[0]} (report: {report})")
     return report
 
@@ -71,6 +78,8 @@ def _make_phantom(plan: Plan, progress: Progress) -> Path:
         raise DataError(f"task {plan.task.name} has no built-in phantom; name images with --data")
     count = plan.sites or phantom.sites
     root = plan.out / "phantom"
+    if plan.resume and (plan.out / "results.json").exists():  # written after the phantom
+        return root
     with progress.step("making the phantom", count * phantom.cases_per_site) as advance:
         write_phantom(
             root,
