@@ -54,6 +54,13 @@ def parser() -> argparse.ArgumentParser:
         help="change a recipe, e.g. training.epochs=20 or proximal-mu=0.1",
     )
     p.add_argument(
+        "--hold-out", nargs="+", default=[], metavar="SITE", help="test these sites, train without"
+    )
+    p.add_argument(
+        "--folds", type=int, default=0, metavar="K", help="cross-validate, test the chosen fold"
+    )
+    p.add_argument("--readers", type=Path, metavar="CSV", help="readers' calls: case,reader,call")
+    p.add_argument(
         "--bandwidth", default="", metavar="RATE", help="tell transmission times, e.g. 900KB/s"
     )
     p.add_argument(
@@ -101,6 +108,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rounds=args.rounds,
             local_epochs=args.local_epochs,
             settings=settings(args.set),
+            hold_out=args.hold_out,
+            folds=args.folds,
+            readers=args.readers,
             resume=args.resume,
             bandwidth=rate(args.bandwidth),
             command=shlex.join(["run_sim.py", *words]),

@@ -68,9 +68,11 @@ class Float32Mean:
 def run(arm: str, task_name: str, data: str, work: str, seed: int, rounds: int) -> str:
     """Train one arm and leave its predictions in ``work/arm``; what it printed."""
     torch.set_num_threads(1)
+    folder = Path(work) / f"{arm}-seed{seed}"
+    if (folder / "model.npz").exists():
+        return f"{arm} seed {seed}: kept"
     task = loader.load(TaskRecipe, task_name)
     recipe = loader.load(StrategyRecipe, "ucadi" if arm == "ucadi" else "fedavg")
-    folder = Path(work) / f"{arm}-seed{seed}"
     clients = [
         SiteClient(task, recipe, site, Path(work) / "cache", folder)
         for site in open_sites(Path(data), task).values()
@@ -99,7 +101,7 @@ def run(arm: str, task_name: str, data: str, work: str, seed: int, rounds: int) 
             )
         state = end.open(agreement.model, occasion, total.result()).state
     for client in clients:
-        client.evaluate(list(state.values()), {"trained-at": "all"})
+        client.evaluate(list(state.values()), {"trained-at": "all", "tested": "test"})
     np.savez(folder / "model.npz", **state)
     return f"{arm} seed {seed}: {time.perf_counter() - begin:.0f} s"
 

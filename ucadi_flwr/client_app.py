@@ -13,7 +13,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 from flwr.common import Scalar
 
-from ucadi_flwr.data.sites import open_sites, pooled
+from ucadi_flwr.data.sites import Division, open_sites, pooled
 from ucadi_flwr.errors import DataError, FederationError, ProtectionError
 from ucadi_flwr.exchange.agreement import Agreement
 from ucadi_flwr.exchange.memory import SiteMemory
@@ -120,7 +120,8 @@ def open_client(message: Message, context: Context) -> SiteClient:
                 "bring both to the same version"
             )
     torch.set_num_threads(run.threads)
-    sites = open_sites(run.data_folder, task, run.sites or None)
+    division = Division(run.sites or None, run.held_out, run.folds, run.fold)
+    sites = open_sites(run.data_folder, task, division)
     partition = int(context.node_config["partition-id"])
     if partition >= len(sites):
         raise DataError(f"{run.data_folder} has {len(sites)} sites; run that many nodes")

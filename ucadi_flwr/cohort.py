@@ -23,12 +23,16 @@ Failure = tuple[str, str]
 
 
 class Cohort:
-    """Node id → site, learnt by asking every node once; with its number of cases if ``sizes``."""
+    """Node id → site, learnt by asking every node once; with its number of cases if ``sizes``.
+
+    ``spectators`` are sites that never train and are tested only.
+    """
 
     def __init__(self, journal: Journal, sizes: bool) -> None:
         self.journal, self._sizes = journal, sizes
         self.sites: dict[int, str] = {}
         self.examples: dict[str, int] = {}
+        self.spectators: set[str] = set()
         self._refused: set[int] = set()
         self._sent: dict[str, str] = {}
 
@@ -65,27 +69,33 @@ class Cohort:
                 continue
             node = reply.metadata.src_node_id
             try:
-                site, examples = self._introduced(reply)
+                site, examples, trains = self._introduced(reply)
             except UcadiError as error:
                 self._refused.add(node)
                 self.journal.failure(0, f"node {node}", f"{error}; refused")
                 continue
-            self.sites[node], self.examples[site] = site, examples
+            self.sites[node] = site
+            if trains:
+                self.examples[site] = examples
+            else:
+                self.spectators.add(site)
 
-    def _introduced(self, reply: Message) -> tuple[str, int]:
-        """The site's name, checked because files will be called by it, and its number of cases."""
+    def _introduced(self, reply: Message) -> tuple[str, int, bool]:
+        """The site's name, checked because files will be called by it; its cases; if it trains."""
         answer = reply.content.config_records.get("config") or ConfigRecord()
         site, examples = check_site_name(str(answer.get("site", ""))), answer.get("examples", 0)
         if site in self.sites.values():
             raise FederationError(f"a second node says that it is site {site}")
-        if self._sizes and not (type(examples) is int and 0 < examples < MAX_EXAMPLES):
+        trains = answer.get("trains") is True
+        if self._sizes and trains and not (type(examples) is int and 0 < examples < MAX_EXAMPLES):
             raise FederationError(f"site {site} says that it has {examples!r} cases")
-        return site, cast(int, examples) if self._sizes else 0
+        return site, cast(int, examples) if self._sizes else 0, trains
 
-    def present(self, grid: Grid) -> list[tuple[int, str]]:
-        """Node and site of everyone who is there now, in the order of the sites' names."""
+    def present(self, grid: Grid, *, all_sites: bool = False) -> list[tuple[int, str]]:
+        """Node and site of those who train, or of all, that are there now; by the sites' names."""
         online = set(grid.get_node_ids())
-        known = [(node, site) for node, site in self.sites.items() if node in online]
+        left = set() if all_sites else self.spectators
+        known = [(n, site) for n, site in self.sites.items() if n in online and site not in left]
         return sorted(known, key=lambda pair: pair[1])
 
     def sender(self, reply: Message) -> str:
@@ -123,4 +133,4 @@ class Cohort:
 def _reason(reply: Message) -> str:
     """The last line of an error's text: what the site's own exception says."""
     text = (reply.error.reason or "").strip()
-    return text.splitlines()[-1] if text else f"error code {reply.error.code}"
+    return text.splitlines()[-1].removesuffix("'>") if text else f"error code {reply.error.code}"

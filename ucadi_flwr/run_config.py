@@ -17,6 +17,9 @@ class RunConfig(BaseModel):
     strategy: str = Field(min_length=1, description="name or file of the strategy recipe")
     data: str = Field(description="data folder; empty for the task's phantom")
     sites: int = Field(ge=0, description="deal the folder to so many sites; 0: as it stands")
+    holdout: str = Field(description="sites that never train, with commas")
+    folds: int = Field(ge=0, description="folds of a cross-validation; 0: none")
+    fold: int = Field(ge=0, description="which fold validates, from 1")
     nodes: int = Field(ge=0, description="sites to wait for before round 1; 0: the quorum")
     rounds: int = Field(ge=0, description="0: as many as make up the task's epochs")
     seed: int = Field(ge=0)
@@ -26,6 +29,11 @@ class RunConfig(BaseModel):
     context: str = Field(description="the server's encryption context; empty without encryption")
     key: str = Field(description="the sites' key, in a simulation only; a real site has its own")
     bandwidth: int = Field(ge=0, description="bytes a second, to tell transmission times; 0: not")
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """The names of the sites that never train."""
+        return tuple(name for name in self.holdout.split(",") if name)
 
     @property
     def folder(self) -> Path:

@@ -68,6 +68,7 @@ def run_cell(grid: Grid, run: RunConfig, journal: Journal) -> None:
             "strategy-digest": loader.digest(recipe),
             "rounds": rounds,
             "seed": run.seed,
+            "tested": "validation" if run.folds else "test",
         }
     )
     try:

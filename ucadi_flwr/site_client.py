@@ -15,6 +15,7 @@ from torch import nn
 
 from ucadi_flwr.build import make_model, set_schedule
 from ucadi_flwr.data.dataset import testing_set, training_set
+from ucadi_flwr.data.partition import Part
 from ucadi_flwr.data.sites import Site
 from ucadi_flwr.evaluation.counts import Counts
 from ucadi_flwr.evaluation.predict import probabilities
@@ -29,7 +30,7 @@ class SiteClient(NumPyClient):
     """One site. ``fit`` and ``evaluate`` take and give the model as Flower's list of arrays.
 
     ``shapes`` gives the order of the arrays. Where ``predictions`` is a folder, the predictions on
-    the test cases are kept there, at the site.
+    the cases that are tested are kept there, at the site.
     """
 
     def __init__(
@@ -54,10 +55,11 @@ class SiteClient(NumPyClient):
         return len(self.site.parts["train"]) * self.strategy.local_epochs if sized else 1
 
     def get_properties(self, config: dict[str, Scalar]) -> dict[str, Scalar]:
-        """The site's name and, unless the strategy hides it, how many cases it trains on."""
+        """The site's name, whether it trains and, unless that is hidden, on how many cases."""
+        known: dict[str, Scalar] = {"site": self.site.name, "trains": self.site.trains}
         if self.strategy.protection.weights == "encrypted":
-            return {"site": self.site.name}
-        return {"site": self.site.name, "examples": len(self.site.parts["train"])}
+            return known
+        return {**known, "examples": len(self.site.parts["train"])}
 
     def fit(
         self, parameters: NDArrays, config: dict[str, Scalar]
@@ -88,13 +90,17 @@ class SiteClient(NumPyClient):
     def evaluate(
         self, parameters: NDArrays, config: dict[str, Scalar]
     ) -> tuple[float, int, dict[str, Scalar]]:
-        """Test the model that ``config["trained-at"]`` names; ``counts`` are int64 bytes."""
+        """Test the model that ``config["trained-at"]`` names; ``counts`` are int64 bytes.
+
+        ``config["tested"]`` is the part of the cases to use: test, or validation to choose by.
+        """
+        part: Part = "validation" if config["tested"] == "validation" else "test"
         model = self._open(parameters)
-        dataset = testing_set(self.site, self.task, self.cache)
+        dataset = testing_set(self.site, self.task, self.cache, part)
         scores = probabilities(model, dataset, self.device)
-        labels = np.array(self.site.labels("test"), np.int64)
+        labels = np.array(self.site.labels(part), np.int64)
         if self.predictions is not None:
-            cases = [(case.name, case.patient) for case in self.site.parts["test"]]
+            cases = [(case.name, case.patient) for case in self.site.parts[part]]
             path = self.predictions / str(config["trained-at"]) / f"{self.site.name}.csv"
             write_predictions(path, cases, labels, scores, self.task.classes)
         true_scores = np.maximum(scores[np.arange(len(labels)), labels], np.finfo(float).tiny)

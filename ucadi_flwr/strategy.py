@@ -152,7 +152,8 @@ class UcadiStrategy(Strategy):
         trained_at = str(config["trained-at"])
         added = {"run": self.agreement.run, "exchange": name_of(server_round, self._attempt)}
         messages = []
-        for node, site in self.cohort.present(grid):
+        everyone = config["tested"] == "test"  # a site that is held out has no other cases
+        for node, site in self.cohort.present(grid, all_sites=everyone):
             content = self.models[trained_at].since(self._opened.get(site))
             content["config"] = ConfigRecord({**config, **added})
             messages.append(self._message(content, "evaluate", node, server_round))

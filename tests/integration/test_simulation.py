@@ -152,6 +152,7 @@ def test_the_engine_s_model_is_the_loopback_s_bit_for_bit(experiment: Path) -> N
         data=str(experiment / "data"),
         sites=0, nodes=2, rounds=1, seed=0, out=str(experiment / "again"), name="x",
         threads=max(1, len(os.sched_getaffinity(0)) // 2), context="", key="", bandwidth=0,
+        holdout="", folds=0, fold=0,
     )  # fmt: skip
     network = LoopbackGrid(app, config.model_dump(), 2, order=lambda replies: replies[::-1])
     run_cell(network, config, Journal(config.server / "journal.jsonl"))
@@ -201,6 +202,41 @@ def test_an_experiment_that_became_another_is_not_resumed(
         run_sim.main([*json.loads((experiment / "words").read_text()), *extra])
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_hold_outs_and_folds(tmp_path: Path) -> None:
+    """A site that never trains, and the fold that validates best; tested once."""
+    data = tiny.write_sites(tmp_path / "data", {"a": 16, "b": 16, "c": 8})
+    words = ["--task", tiny.write_task(tmp_path), "--data", data, "--rounds", "1"]
+    words += ["--strategy", "fedavg", "central", "--set", "min-sites=1", "--hold-out", "c"]
+    words += ["--folds", "2", "--out", tmp_path / "out"]
+    assert run_sim.main(list(map(str, words))) == 0
+    results = read_results(tmp_path / "out" / "results.json")
+    assert results.held_out == ["c"]
+    assert results.sites["c"].train == {}
+    assert sum(results.sites["c"].test.values()) == 8
+    for cell in results.cells:
+        assert cell.error is None
+        assert set(cell.rounds[0].sites) == (
+            {"all"} if cell.strategy.name == "central" else {"a", "b"}
+        )
+        assert [fold.fold for fold in cell.folds] == [1, 2]
+        chosen = max(cell.folds, key=lambda fold: fold.score)
+        assert chosen.chosen
+        (model,) = cell.models
+        assert (
+            model.file == f"{cell.strategy.name}/seed0/fold{chosen.fold}/server/model.safetensors"
+        )
+        assert {site: f.n for site, f in model.test.items()} == {"a": 4, "b": 4, "c": 8}
+        assert set(chosen.validation) == {"a", "b"}
+        folder = tmp_path / "out" / cell.strategy.name / "seed0"
+        assert {p.stem for p in (folder / "predictions" / "all").iterdir()} == {"a", "b", "c"}
+        validated = (folder / "fold1" / "predictions" / "all" / "a.csv").read_text().splitlines()
+        tested = (folder / "predictions" / "all" / "a.csv").read_text().splitlines()
+        assert not {line.split(",")[0] for line in validated[1:]} & {
+            line.split(",")[0] for line in tested[1:]
+        }
 
 
 @pytest.mark.slow

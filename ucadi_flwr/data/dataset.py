@@ -9,7 +9,7 @@ from monai.data import PersistentDataset
 from monai.transforms import Compose
 
 from ucadi_flwr.data.manifest import Case
-from ucadi_flwr.data.partition import PARTS
+from ucadi_flwr.data.partition import PARTS, Part
 from ucadi_flwr.data.sites import Site
 from ucadi_flwr.data.transforms import for_testing, for_training, preprocessing
 from ucadi_flwr.errors import DataError, UcadiError
@@ -37,10 +37,10 @@ def training_set(site: Site, task: TaskRecipe, cache: Path, seed: int) -> Cached
     return make_dataset(site.parts["train"], site.labels("train"), transform, task.images, cache)
 
 
-def testing_set(site: Site, task: TaskRecipe, cache: Path) -> CachedCases:
-    """A site's test cases, S samples each."""
+def testing_set(site: Site, task: TaskRecipe, cache: Path, part: Part) -> CachedCases:
+    """The cases of the part that is tested, S samples each."""
     transform = for_testing(task.images)
-    return make_dataset(site.parts["test"], site.labels("test"), transform, task.images, cache)
+    return make_dataset(site.parts[part], site.labels(part), transform, task.images, cache)
 
 
 def cached_set(site: Site, task: TaskRecipe, cache: Path) -> CachedCases:

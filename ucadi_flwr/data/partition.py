@@ -14,6 +14,7 @@ from ucadi_flwr.errors import DataError
 from ucadi_flwr.recipes.task import Split
 
 Part = Literal["train", "validation", "test"]
+Parts = dict[Part, list[Case]]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 
@@ -36,6 +37,23 @@ def split_by_patient(cases: Iterable[Case], split: Split) -> dict[Part, list[Cas
                 "test" if i < test else "validation" if i < test + validation else "train"
             )
     return {part: [c for c in cases if part_of[c.patient] == part] for part in PARTS}
+
+
+def fold_of(parts: Mapping[Part, list[Case]], folds: int, fold: int, seed: int) -> Parts:
+    """Cross-validation: of what is not tested, fold ``fold`` (from 1) validates, the rest trains.
+
+    Patients of each label are dealt to the folds in turn; the test part stays as it is.
+    """
+    rest = [*parts["train"], *parts["validation"]]
+    number: dict[str, int] = {}
+    for patients in _patients_by_label(rest, seed).values():
+        for patient in patients:
+            number[patient] = len(number) % folds + 1
+    return {
+        "train": [case for case in rest if number[case.patient] != fold],
+        "validation": [case for case in rest if number[case.patient] == fold],
+        "test": list(parts["test"]),
+    }
 
 
 def deal(cases: Iterable[Case], sites: int, seed: int) -> dict[str, list[Case]]:

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ucadi_flwr.data.manifest import Case, by_site, read_manifest
-from ucadi_flwr.data.partition import PARTS, Part, check_disjoint, deal, split_by_patient
+from ucadi_flwr.data.partition import (
+    PARTS,
+    Part,
+    Parts,
+    check_disjoint,
+    deal,
+    fold_of,
+    split_by_patient,
+)
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.recipes.task import TaskRecipe
 
@@ -15,25 +23,47 @@ POOLED = "all"
 
 
 @dataclass(frozen=True)
+class Division:
+    """How an experiment divides a folder beyond what the task says.
+
+    ``count``: deal a one-site folder to so many. ``hold_out``: sites that never train; all their
+    cases are test cases. ``folds`` and ``fold`` (from 1): cross-validation; 0 is none.
+    """
+
+    count: int | None = None
+    hold_out: tuple[str, ...] = ()
+    folds: int = 0
+    fold: int = 0
+
+
+@dataclass(frozen=True)
 class Site:
     """One hospital's cases, by part, with the class index of each label."""
 
     name: str
-    parts: dict[Part, list[Case]]
+    parts: Parts
     class_of: dict[str, int]
+
+    @property
+    def trains(self) -> bool:
+        """Whether it takes part in training; a site that is held out is tested only."""
+        return bool(self.parts["train"])
 
     def labels(self, part: Part) -> list[int]:
         """The class index of every case of a part, in order."""
         return [self.class_of[case.label] for case in self.parts[part]]
 
 
-def open_sites(data: Path, task: TaskRecipe, count: int | None = None) -> dict[str, Site]:
+def open_sites(
+    data: Path,
+    task: TaskRecipe,
+    division: Division = Division(),
+) -> dict[str, Site]:
     """Site name → site, sorted by name.
 
-    ``data`` is one folder whose manifest may have a ``site`` column, or a folder of site
-    folders. ``count`` deals the patients of a folder with one site to that many.
+    ``data`` is one folder whose manifest may have a ``site`` column, or a folder of site folders.
     """
-    cases = _cases(data, task)
+    cases, count = _cases(data, task), division.count
     if count is not None and count != len(cases):
         if len(cases) != 1:
             raise DataError(
@@ -41,22 +71,39 @@ def open_sites(data: Path, task: TaskRecipe, count: int | None = None) -> dict[s
                 "divide a folder with one"
             )
         cases = deal(next(iter(cases.values())), count, task.split.seed)
+    if unknown := [name for name in division.hold_out if name not in cases]:
+        raise DataError(f"{data}: --hold-out {unknown[0]}: the sites are {', '.join(cases)}")
     sites = {
-        name: Site(name, split_by_patient(cases[name], task.split), task.class_of)
+        name: Site(name, _parts(cases[name], task, division, name), task.class_of)
         for name in sorted(cases)
     }
     for site in sites.values():
-        _check(site, task, data)
+        _check(site, task, data, site.name in division.hold_out)
+    if not any(site.trains for site in sites.values()):
+        raise DataError(f"{data}: every site is held out; leave one to train")
     check_disjoint({name: site.parts for name, site in sites.items()})
     return sites
 
 
 def pooled(sites: dict[str, Site]) -> Site:
-    """All sites' cases as one, for the central reference arm."""
-    everything: dict[Part, list[Case]] = {
-        part: [case for site in sites.values() for case in site.parts[part]] for part in PARTS
+    """All training sites' cases as one, for the central reference arm."""
+    everything: Parts = {
+        part: [case for site in sites.values() if site.trains for case in site.parts[part]]
+        for part in PARTS
     }
     return Site(POOLED, everything, next(iter(sites.values())).class_of)
+
+
+def _parts(cases: list[Case], task: TaskRecipe, division: Division, name: str) -> Parts:
+    if name in division.hold_out:
+        return {"train": [], "validation": [], "test": cases}
+    parts = split_by_patient(cases, task.split)
+    if not division.folds:
+        return parts
+    parts = fold_of(parts, division.folds, division.fold, task.split.seed)
+    if not parts["validation"]:
+        raise DataError(f"site {name} has too few patients for {division.folds} folds")
+    return parts
 
 
 def _cases(data: Path, task: TaskRecipe) -> dict[str, list[Case]]:
@@ -78,9 +125,11 @@ def check_site_name(name: str) -> str:
     return name
 
 
-def _check(site: Site, task: TaskRecipe, data: Path) -> None:
+def _check(site: Site, task: TaskRecipe, data: Path, held_out: bool) -> None:
     check_site_name(site.name)
     classes = Counter(label for part in PARTS for label in site.labels(part))
+    if held_out:
+        return  # one class is enough to be tested on
     if len(classes) == 1 and task.one_class_sites == "refuse":
         only = task.classes[next(iter(classes))]
         raise DataError(

@@ -85,8 +85,21 @@ class Model(Part):
     test: dict[str, Figures]
 
 
+class Fold(Part):
+    """One model of a cross-validation on its validation cases; ``chosen``: this one is tested."""
+
+    fold: int
+    trained_at: str
+    validation: dict[str, Figures]
+    score: float = Field(description="AUC over the validation cases, or accuracy without one")
+    chosen: bool
+
+
 class Cell(Part):
-    """One strategy × seed. A cell that failed has an ``error`` and whatever came before it."""
+    """One strategy × seed. A cell that failed has an ``error`` and whatever came before it.
+
+    With folds, ``rounds`` are those of the first chosen fold and ``models`` the chosen ones.
+    """
 
     strategy: RecipeRef
     seed: int
@@ -94,6 +107,7 @@ class Cell(Part):
     parameters: int
     rounds: list[Round]
     models: list[Model]
+    folds: list[Fold] = Field(default_factory=list)
     error: str | None = None
 
 
@@ -122,6 +136,7 @@ class Results(Part):
     command: str
     task: TaskRef
     sites: dict[str, SiteData]
+    held_out: list[str] = Field(default_factory=list, description="sites that never trained")
     environment: dict[str, str]
     cells: list[Cell]
 

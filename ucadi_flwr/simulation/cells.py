@@ -23,30 +23,25 @@ from ucadi_flwr.report.results import Cell, RecipeRef
 from ucadi_flwr.run_config import RunConfig
 from ucadi_flwr.sealed_run import FILE, open_sealed
 from ucadi_flwr.simulation.engine import Engine, Resources
-from ucadi_flwr.simulation.experiment import Plan
+from ucadi_flwr.simulation.experiment import Plan, Run
 from ucadi_flwr.simulation.progress import Progress
 
 
 def run_cell(
-    engine: Engine,
-    plan: Plan,
-    strategy: StrategyRecipe,
-    seed: int,
-    data: Path,
-    nodes: int,
-    progress: Progress,
+    engine: Engine, plan: Plan, run: Run, data: Path, nodes: int, progress: Progress
 ) -> Cell:
     """Run it; a cell that fails has an ``error``."""
+    strategy = run.strategy
     key = _make_key(engine.home, strategy)
-    config = _run_config(plan, strategy, seed, data, nodes, key)
+    config = _run_config(plan, run, data, nodes, key)
     config.server.mkdir(parents=True, exist_ok=True)
     log = config.cell / "flower.log"
     begin = time.perf_counter()
-    with progress.cell(strategy.name, seed, config.server / "journal.jsonl") as watch:
+    with progress.cell(run.title, config.server / "journal.jsonl") as watch:
         engine.run(config, nodes, _resources(strategy, nodes), log, watch.poll)
     cell: dict[str, Any] = {
         "strategy": RecipeRef(name=strategy.name, digest=loader.digest(strategy)),
-        "seed": seed,
+        "seed": run.seed,
         "seconds": time.perf_counter() - begin,
     }
     reason = watch.stopped or f"Flower ended without a result; see {log}"
@@ -75,19 +70,21 @@ def _make_key(home: Path, strategy: StrategyRecipe) -> _Key | None:
     return files
 
 
-def _run_config(
-    plan: Plan, strategy: StrategyRecipe, seed: int, data: Path, nodes: int, key: _Key | None
-) -> RunConfig:
+def _run_config(plan: Plan, run: Run, data: Path, nodes: int, key: _Key | None) -> RunConfig:
+    strategy = run.strategy
     return RunConfig(
         task=str(plan.recipe_file("task")),
         strategy=str(plan.recipe_file(f"strategy-{strategy.name}")),
         data=str(data.resolve()),
         sites=(plan.sites or 0) if plan.data else 0,
+        holdout=",".join(plan.hold_out),
+        folds=plan.folds,
+        fold=run.fold,
         nodes=nodes,
         rounds=plan.rounds_of(strategy),
-        seed=seed,
+        seed=run.seed,
         out=str(plan.out.resolve()),
-        name=f"{strategy.name}/seed{seed}",
+        name=run.name,
         threads=_resources(strategy, nodes).cpus,
         context=str(key.server) if key else "",
         key=str(key.site) if key else "",
@@ -113,11 +110,11 @@ def _result(
         folder = config.name
     for model in found["models"]:
         model["file"] = f"{folder}/{model['file']}"
-        model["test"] = _exact(plan.task, config.cell / "predictions" / model["trained_at"])
+        model["test"] = exact_figures(plan.task, config.cell / "predictions" / model["trained_at"])
     return {k: found[k] for k in ("parameters", "rounds", "models")}
 
 
-def _exact(task: TaskRecipe, folder: Path) -> dict[str, dict[str, Any]]:
+def exact_figures(task: TaskRecipe, folder: Path) -> dict[str, dict[str, Any]]:
     """Exact figures by site, from the predictions that a simulation's sites keep on this disk."""
     positive = task.classes.index(task.positive_class)
     figures = {}

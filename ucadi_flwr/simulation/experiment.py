@@ -6,11 +6,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ucadi_flwr.data.sites import Division
 from ucadi_flwr.errors import DataError, RecipeError
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.server_app import number_of_rounds
+
+
+@dataclass(frozen=True)
+class Run:
+    """One strategy × seed, and which fold of a cross-validation (from 1; 0 is none)."""
+
+    strategy: StrategyRecipe
+    seed: int
+    fold: int = 0
+
+    @property
+    def name(self) -> str:
+        """The run's folder within the experiment."""
+        return f"{self.strategy.name}/seed{self.seed}" + (f"/fold{self.fold}" if self.fold else "")
+
+    @property
+    def title(self) -> str:
+        """What it is called on the terminal."""
+        fold = f" · fold {self.fold}" if self.fold else ""
+        return f"{self.strategy.name} · seed {self.seed}{fold}"
 
 
 @dataclass(frozen=True)
@@ -27,10 +48,22 @@ class Plan:
     command: str
     bandwidth: int = 0
     resume: bool = False
+    hold_out: tuple[str, ...] = ()
+    folds: int = 0
+    readers: Path | None = None
 
     def rounds_of(self, strategy: StrategyRecipe) -> int:
         """Rounds of one cell."""
         return self.rounds or number_of_rounds(self.task, strategy)
+
+    @property
+    def division(self) -> Division:
+        """How the folder is divided; every run sees the same test cases."""
+        return Division(self.sites if self.data else None, self.hold_out)
+
+    def runs(self, strategy: StrategyRecipe, seed: int) -> list[Run]:
+        """The runs of one cell: one, or one a fold."""
+        return [Run(strategy, seed, k) for k in range(1, self.folds + 1)] or [Run(strategy, seed)]
 
     @property
     def grid(self) -> list[tuple[StrategyRecipe, int]]:
@@ -65,6 +98,9 @@ def make_plan(
     command: str = "",
     bandwidth: int = 0,
     resume: bool = False,
+    hold_out: Sequence[str] = (),
+    folds: int = 0,
+    readers: Path | None = None,
 ) -> Plan:
     """Load and check everything that can be checked without touching the disk.
 
@@ -74,9 +110,11 @@ def make_plan(
     for name, value in (("--rounds", rounds), ("--local-epochs", local_epochs), ("--sites", sites)):
         if value is not None and value < 1:
             raise RecipeError(f"{name} {value}: must be at least 1")
-    for what, values in (("--strategy", strategies), ("--seeds", seeds)):
+    for what, values in (("--strategy", strategies), ("--seeds", seeds), ("--hold-out", hold_out)):
         if twice := [value for value, n in Counter(values).items() if n > 1]:
             raise RecipeError(f"{what}: {twice[0]} stands there twice")
+    if folds < 0 or folds == 1:
+        raise RecipeError(f"--folds {folds}: a cross-validation has at least 2")
     if negative := [seed for seed in seeds if seed < 0]:
         raise RecipeError(f"--seeds {negative[0]}: a seed is 0 or more")
     of_task, of_strategy = _assign(settings or {})
@@ -90,9 +128,23 @@ def make_plan(
     recipes = tuple(loader.load(StrategyRecipe, name, of_strategy) for name in strategies)
     if twice := [name for name, n in Counter(r.name for r in recipes).items() if n > 1]:
         raise RecipeError(f"--strategy: two recipes are named {twice[0]}; rename one")
-    plan = Plan(loaded, recipes, tuple(seeds), data, sites, rounds, out, command, bandwidth, resume)
+    plan = Plan(
+        task=loaded,
+        strategies=recipes,
+        seeds=tuple(seeds),
+        data=data,
+        sites=sites,
+        rounds=rounds,
+        out=out,
+        command=command,
+        bandwidth=bandwidth,
+        resume=resume,
+        hold_out=tuple(hold_out),
+        folds=folds,
+        readers=readers,
+    )
     if loaded.phantom is not None and data is None:
-        plan.check_quorum(sites or loaded.phantom.sites)
+        plan.check_quorum((sites or loaded.phantom.sites) - len(plan.hold_out))
     return plan
 
 

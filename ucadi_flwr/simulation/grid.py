@@ -24,7 +24,7 @@ from ucadi_flwr.report.results import (
     read_results,
     write_results,
 )
-from ucadi_flwr.simulation import resume
+from ucadi_flwr.simulation import folds, resume
 from ucadi_flwr.simulation.cells import run_cell
 from ucadi_flwr.simulation.engine import Engine
 from ucadi_flwr.simulation.environment import describe_environment
@@ -48,15 +48,25 @@ def run(plan: Plan) -> Path:
             missing = [cell for cell in plan.grid if (cell[0].name, cell[1]) not in done]
             if missing:
                 _read_images(plan, sites, progress)
-        progress.plan({(s.name, seed): plan.rounds_of(s) for s, seed in missing})
+        progress.plan(
+            {run.title: plan.rounds_of(s) for s, seed in missing for run in plan.runs(s, seed)}
+        )
         _write_recipes(plan)
         with _deleted_at_the_end(plan.out / "cache"), Engine() as engine:
             for strategy, seed in missing:
                 shutil.rmtree(plan.out / strategy.name / f"seed{seed}", ignore_errors=True)
-                cell = run_cell(engine, plan, strategy, seed, data, len(sites), progress)
+                cells = [
+                    run_cell(engine, plan, run, data, len(sites), progress)
+                    for run in plan.runs(strategy, seed)
+                ]
+                cell = cells[0]
+                if plan.folds:
+                    cell = folds.joined(plan, strategy, seed, cells)
+                    with progress.step(f"testing {strategy.name} · seed {seed}", 1):
+                        cell = folds.tested(plan, strategy, seed, cell, list(sites.values()))
                 done[strategy.name, seed] = cell
-                cells = [done[s.name, k] for s, k in plan.grid if (s.name, k) in done]
-                write_results(plan.out / "results.json", _results(plan, sites, cells))
+                found = [done[s.name, k] for s, k in plan.grid if (s.name, k) in done]
+                write_results(plan.out / "results.json", _results(plan, sites, found))
     report = plan.out / "report.html"
     results = read_results(plan.out / "results.json")
     write_report(results, report)
@@ -67,8 +77,8 @@ def run(plan: Plan) -> Path:
 
 
 def _open(plan: Plan, data: Path) -> dict[str, Site]:
-    sites = open_sites(data, plan.task, plan.sites if plan.data else None)
-    plan.check_quorum(len(sites))
+    sites = open_sites(data, plan.task, plan.division)
+    plan.check_quorum(sum(site.trains for site in sites.values()))
     return sites
 
 
@@ -163,6 +173,7 @@ def _results(plan: Plan, sites: Mapping[str, Site], cells: Sequence[Cell]) -> Re
             )
             for name, site in sites.items()
         },
+        held_out=list(plan.hold_out),
         environment=describe_environment(),
         cells=list(cells),
     )

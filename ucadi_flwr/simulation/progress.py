@@ -57,7 +57,7 @@ class Progress:
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._rounds: Mapping[tuple[str, int], int] = {}
+        self._rounds: Mapping[str, int] = {}
         self._grid = self._bars.add_task("rounds", total=None, visible=False)
 
     def __enter__(self) -> Self:
@@ -72,8 +72,8 @@ class Progress:
     ) -> None:
         self._bars.stop()
 
-    def plan(self, rounds: Mapping[tuple[str, int], int]) -> None:
-        """The cells to come, (strategy, seed) → rounds."""
+    def plan(self, rounds: Mapping[str, int]) -> None:
+        """The runs to come, by what they are called → rounds."""
         self._rounds = rounds
         self._bars.update(self._grid, total=sum(rounds.values()), visible=True)
 
@@ -88,9 +88,8 @@ class Progress:
             self._bars.remove_task(task)
 
     @contextmanager
-    def cell(self, strategy: str, seed: int, journal: Path) -> Iterator[Watch]:
-        """One cell; poll what is yielded while it runs."""
-        name = f"{strategy} · seed {seed}"
+    def cell(self, name: str, journal: Path) -> Iterator[Watch]:
+        """One run; poll what is yielded while it runs."""
         done = 0
 
         def show(event: dict[str, Any]) -> None:
@@ -113,7 +112,7 @@ class Progress:
         self._tell(name, "starting")
         yield watch
         watch.poll()
-        self._bars.advance(self._grid, self._rounds[strategy, seed] - done)
+        self._bars.advance(self._grid, self._rounds[name] - done)
 
     def _tell(self, name: str, text: str, *, quiet: bool = False) -> None:
         self._bars.update(self._grid, description=f"{name} · {text}")

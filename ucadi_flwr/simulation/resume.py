@@ -18,7 +18,7 @@ def finished_cells(plan: Plan, expected: Results) -> dict[tuple[str, int], Cell]
     found = read_results(path)
     if found.task != expected.task:
         raise DataError(f"{path}: is of task {found.task.name} as it was then; use another --out")
-    if found.sites != expected.sites:
+    if (found.sites, found.held_out) != (expected.sites, expected.held_out):
         raise DataError(f"{path}: was run on other images or another split; use another --out")
     digests = {strategy.name: loader.digest(strategy) for strategy in plan.strategies}
     rounds = {strategy.name: plan.rounds_of(strategy) for strategy in plan.strategies}
@@ -37,6 +37,8 @@ def finished_cells(plan: Plan, expected: Results) -> dict[tuple[str, int], Cell]
                 f"{path}: strategy {name} was another recipe then, or had {len(cell.rounds)} "
                 "rounds; use another --out"
             )
+        if len({fold.fold for fold in cell.folds}) != plan.folds:
+            raise DataError(f"{path}: was run with other --folds; use another --out")
         kept[name, cell.seed] = cell
     return kept
 

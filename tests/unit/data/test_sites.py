@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ucadi_flwr.data.sites import check_site_name, open_sites, pooled
+from ucadi_flwr.data.partition import PARTS
+from ucadi_flwr.data.sites import Division, check_site_name, open_sites, pooled
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.task import TaskRecipe
@@ -45,12 +46,12 @@ def test_a_folder_of_folders_makes_sites(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     assert list(open_sites(tmp_path, TASK)) == ["a", "b"]
     with pytest.raises(DataError, match=r"has 2 sites \(a, b\); --sites 3 can only divide"):
-        open_sites(tmp_path, TASK, 3)
-    assert len(open_sites(tmp_path, TASK, 2)) == 2
+        open_sites(tmp_path, TASK, Division(3))
+    assert len(open_sites(tmp_path, TASK, Division(2))) == 2
 
 
 def test_one_folder_is_dealt(tmp_path: Path) -> None:
-    sites = open_sites(write_folder(tmp_path / "x", rows("x", 24)), TASK, 3)
+    sites = open_sites(write_folder(tmp_path / "x", rows("x", 24)), TASK, Division(3))
     assert list(sites) == ["site-1", "site-2", "site-3"]
     assert list(open_sites(tmp_path / "x", TASK)) == ["x"]
 
@@ -97,3 +98,45 @@ def test_a_patient_at_two_sites_on_two_sides(tmp_path: Path) -> None:
     write_folder(tmp_path / "y", ["c.png,normal,p,test", "d.png,pneumonia,r,train"], header)
     with pytest.raises(DataError, match="'p' is in train at site x and in test at site y"):
         open_sites(tmp_path, TASK)
+
+
+def test_a_held_out_site_is_tested_on_everything_and_trains_nobody(tmp_path: Path) -> None:
+    both = [f"{row},south" for row in rows("s")] + [f"{row},north" for row in rows("n", 12)]
+    folder = write_folder(tmp_path, both, "file,label,patient,site")
+    sites = open_sites(folder, TASK, Division(hold_out=("north",)))
+    assert [len(sites["north"].parts[p]) for p in PARTS] == [0, 0, 12]
+    assert (sites["north"].trains, sites["south"].trains) == (False, True)
+    assert {case.site for case in pooled(sites).parts["train"]} == {"south"}
+    with pytest.raises(DataError, match="--hold-out east: the sites are north, south"):
+        open_sites(folder, TASK, Division(hold_out=("east",)))
+    with pytest.raises(DataError, match="every site is held out"):
+        open_sites(folder, TASK, Division(hold_out=("north", "south")))
+
+
+def test_one_class_is_enough_for_a_site_that_is_held_out(tmp_path: Path) -> None:
+    both = [f"{row},south" for row in rows("s")]
+    both += [f"{row},north" for row in rows("n", 4, "pneumonia")]
+    folder = write_folder(tmp_path, both, "file,label,patient,site")
+    with pytest.raises(DataError, match="images of one class only"):
+        open_sites(folder, STRICT)
+    assert (
+        len(open_sites(folder, STRICT, Division(hold_out=("north",)))["north"].labels("test")) == 4
+    )
+
+
+def test_folds_divide_all_but_the_test_by_patient(tmp_path: Path) -> None:
+    two_each = [f"x{i}.png,{('normal', 'pneumonia')[i // 2 % 2]},p{i // 2}" for i in range(80)]
+    folder = write_folder(tmp_path / "x", two_each)
+    plain = open_sites(folder, TASK)["x"]
+    seen: list[str] = []
+    for fold in range(1, 6):
+        site = open_sites(folder, TASK, Division(folds=5, fold=fold))["x"]
+        patients = {part: {case.patient for case in site.parts[part]} for part in PARTS}
+        assert site.parts["test"] == plain.parts["test"]
+        assert not patients["train"] & patients["validation"]
+        assert not (patients["train"] | patients["validation"]) & patients["test"]
+        assert sorted(set(site.labels("validation"))) == [0, 1]
+        seen += patients["validation"]
+    assert len(seen) == len(set(seen)) == 40 - len({c.patient for c in plain.parts["test"]})
+    with pytest.raises(DataError, match="site y has too few patients for 9 folds"):
+        open_sites(write_folder(tmp_path / "y", rows("y", 6)), TASK, Division(folds=9, fold=9))

@@ -25,6 +25,9 @@ VALUES = {
     "context": "",
     "key": "",
     "bandwidth": 0,
+    "holdout": "",
+    "folds": 0,
+    "fold": 0,
 }
 
 

@@ -1,0 +1,79 @@
+"""Cross-validation: the fold that validates best is chosen, and only its model is tested, once.
+
+S0: five folds of the training patients, grouped by patient. Choosing sees validation cases only;
+the test cases are opened after it.
+"""
+
+import numpy as np
+import torch
+from flwr.common import Scalar
+from safetensors.numpy import load_file
+
+from ucadi_flwr.data.sites import POOLED, Site
+from ucadi_flwr.evaluation.metrics import from_predictions
+from ucadi_flwr.evaluation.predictions import read_predictions
+from ucadi_flwr.recipes.strategy import StrategyRecipe
+from ucadi_flwr.report.results import Cell, Figures, Fold
+from ucadi_flwr.simulation.cells import exact_figures
+from ucadi_flwr.simulation.experiment import Plan
+from ucadi_flwr.site_client import SiteClient
+
+
+def joined(plan: Plan, strategy: StrategyRecipe, seed: int, cells: list[Cell]) -> Cell:
+    """One cell of the folds' cells (fold 1 first), whose ``models`` are not tested yet.
+
+    A model of all sites is chosen by the AUC over all validation cases, a site's own model by that
+    at its site; where there is no AUC, by accuracy.
+    """
+    failed = [cell.error for cell in cells if cell.error is not None]
+    folds, models = [], []
+    for trained_at in [model.trained_at for model in cells[0].models] if not failed else []:
+        scores = [_score(plan, strategy, seed, k, trained_at) for k in range(1, len(cells) + 1)]
+        best = max(range(len(scores)), key=scores.__getitem__)
+        models.append(next(m for m in cells[best].models if m.trained_at == trained_at))
+        for k, cell in enumerate(cells, start=1):
+            found = next(m for m in cell.models if m.trained_at == trained_at)
+            folds.append(
+                Fold(
+                    fold=k,
+                    trained_at=trained_at,
+                    validation=found.test,
+                    score=scores[k - 1],
+                    chosen=k == best + 1,
+                )
+            )
+    return cells[0].model_copy(
+        update={
+            "seconds": sum(cell.seconds for cell in cells),
+            "rounds": next((cells[f.fold - 1].rounds for f in folds if f.chosen), []),
+            "models": models,
+            "folds": folds,
+            "error": failed[0] if failed else None,
+        }
+    )
+
+
+def tested(plan: Plan, strategy: StrategyRecipe, seed: int, cell: Cell, sites: list[Site]) -> Cell:
+    """Test each chosen model at every site, here: a simulation has all images on this machine."""
+    torch.set_num_threads(1)
+    folder = plan.out / strategy.name / f"seed{seed}" / "predictions"
+    models = []
+    for model in cell.models:
+        state = load_file(plan.out / model.file)
+        settings: dict[str, Scalar] = {"trained-at": model.trained_at, "tested": "test"}
+        for site in sites:
+            client = SiteClient(plan.task, strategy, site, plan.out / "cache", folder)
+            client.evaluate([state[n] for n in client.shapes], settings)
+        found = exact_figures(plan.task, folder / model.trained_at)
+        test = {site: Figures.model_validate(values) for site, values in found.items()}
+        models.append(model.model_copy(update={"test": test}))
+    return cell.model_copy(update={"models": models})
+
+
+def _score(plan: Plan, strategy: StrategyRecipe, seed: int, fold: int, trained_at: str) -> float:
+    folder = plan.out / strategy.name / f"seed{seed}" / f"fold{fold}" / "predictions" / trained_at
+    paths = folder.glob("*.csv" if trained_at == POOLED else f"{trained_at}.csv")
+    parts = [read_predictions(path, plan.task.classes) for path in sorted(paths)]
+    scores, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
+    figures = from_predictions(scores, labels, plan.task.classes.index(plan.task.positive_class))
+    return figures.accuracy if figures.auc is None else figures.auc
