@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
-"""Compare strategies on one task, in simulation on this machine.
+r"""Compare strategies on one task, in simulation on this machine.
 
 Example:
   python run_sim.py --task phantom-covid2 --strategy local central fedavg --seeds 0 1
+
+How often to synchronise, at equal total epochs:
+  python run_sim.py sync-study --task phantom-covid2 --strategy fedavg ucadi \
+      --local-epochs 1 2 5 10 --total-epochs 20
 
 Every strategy × seed is one run on Flower's simulation engine. Recipes are in tasks/ and
 strategies/; --data is a folder with a manifest (columns file, label, patient, and site if it
@@ -18,11 +22,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from rich.console import Console
+
 from ucadi_flwr.cli import reporting_errors
 from ucadi_flwr.errors import RecipeError
 from ucadi_flwr.recipes import loader
+from ucadi_flwr.report.results import read_results
 from ucadi_flwr.simulation.experiment import make_plan
 from ucadi_flwr.simulation.grid import run
+from ucadi_flwr.simulation.sync_study import check_intervals, write_study
+
+STUDY_RATE = "900KB/s"
+"""The bandwidth that S0 measured at."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -31,8 +42,8 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The flags."""
+def parser(study: bool = False) -> argparse.ArgumentParser:
+    """The flags; ``study``: those of ``run_sim.py sync-study``."""
     p = _Parser(
         prog="run_sim.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -42,8 +53,12 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--data", type=Path, metavar="DIR", help="the images; default: the phantom")
     p.add_argument("--sites", type=int, metavar="N", help="deal a one-site folder to N sites")
-    p.add_argument("--rounds", type=int, metavar="R", help="default: the task's epochs")
-    p.add_argument("--local-epochs", type=int, metavar="E", help="epochs between two rounds")
+    if study:
+        p.add_argument("--local-epochs", type=int, nargs="+", required=True, metavar="E")
+        p.add_argument("--total-epochs", type=int, required=True, metavar="N")
+    else:
+        p.add_argument("--rounds", type=int, metavar="R", help="default: the task's epochs")
+        p.add_argument("--local-epochs", type=int, metavar="E", help="epochs between two rounds")
     p.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="S", help="default: 0")
     p.add_argument(
         "--set",
@@ -61,7 +76,10 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--readers", type=Path, metavar="CSV", help="readers' calls: case,reader,call")
     p.add_argument(
-        "--bandwidth", default="", metavar="RATE", help="tell transmission times, e.g. 900KB/s"
+        "--bandwidth",
+        default=STUDY_RATE if study else "",
+        metavar="RATE",
+        help="tell transmission times, e.g. 900KB/s, that of S0",
     )
     p.add_argument(
         "--resume", action="store_true", help="go on with the runs that --out does not hold yet"
@@ -95,9 +113,14 @@ def rate(text: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an experiment; the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    args = parser().parse_args(words)
+    study = words[:1] == ["sync-study"]
+    args = parser(study).parse_args(words[study:])
     now = datetime.now().astimezone()
     with reporting_errors():
+        changes = settings(args.set)
+        if study:
+            check_intervals(args.local_epochs, args.total_epochs)
+            changes["training.epochs"] = args.total_epochs
         plan = make_plan(
             args.task,
             args.strategy,
@@ -105,9 +128,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             out=args.out or Path("runs") / f"{Path(args.task).stem}-{now:%Y%m%d-%H%M%S}",
             data=args.data,
             sites=args.sites,
-            rounds=args.rounds,
-            local_epochs=args.local_epochs,
-            settings=settings(args.set),
+            rounds=None if study else args.rounds,
+            local_epochs=None if study else args.local_epochs,
+            intervals=args.local_epochs if study else (),
+            settings=changes,
             hold_out=args.hold_out,
             folds=args.folds,
             readers=args.readers,
@@ -115,7 +139,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             bandwidth=rate(args.bandwidth),
             command=shlex.join(["run_sim.py", *words]),
         )
-        print(f"report: {run(plan)}")
+        report = run(plan)
+        if study:
+            results = read_results(plan.out / "results.json")
+            print(f"study: {write_study(plan.out, results, plan.bandwidth, Console())}")
+        print(f"report: {report}")
     return 0
 
 

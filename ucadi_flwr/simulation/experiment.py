@@ -94,6 +94,7 @@ def make_plan(
     sites: int | None = None,
     rounds: int | None = None,
     local_epochs: int | None = None,
+    intervals: Sequence[int] = (),
     settings: Mapping[str, Any] | None = None,
     command: str = "",
     bandwidth: int = 0,
@@ -105,7 +106,8 @@ def make_plan(
     """Load and check everything that can be checked without touching the disk.
 
     ``settings`` maps dotted recipe keys to values, for the task or for every strategy, whichever
-    has the key. Raises :class:`RecipeError` or :class:`DataError`.
+    has the key. ``intervals`` makes of each strategy one for every number of local epochs. Raises
+    :class:`RecipeError` or :class:`DataError`.
     """
     for name, value in (("--rounds", rounds), ("--local-epochs", local_epochs), ("--sites", sites)):
         if value is not None and value < 1:
@@ -125,7 +127,11 @@ def make_plan(
     loaded = loader.load(TaskRecipe, task, of_task)
     if data is None and loaded.phantom is None:
         raise DataError(f"task {loaded.name} has no built-in phantom: name its images with --data")
-    recipes = tuple(loader.load(StrategyRecipe, name, of_strategy) for name in strategies)
+    recipes = tuple(
+        loader.load(StrategyRecipe, name, {**of_strategy, **variant})
+        for name in strategies
+        for variant in _variants(name, intervals)
+    )
     if twice := [name for name, n in Counter(r.name for r in recipes).items() if n > 1]:
         raise RecipeError(f"--strategy: two recipes are named {twice[0]}; rename one")
     plan = Plan(
@@ -146,6 +152,12 @@ def make_plan(
     if loaded.phantom is not None and data is None:
         plan.check_quorum((sites or loaded.phantom.sites) - len(plan.hold_out))
     return plan
+
+
+def _variants(strategy: str, intervals: Sequence[int]) -> list[dict[str, Any]]:
+    """A strategy as it is, or once with every number of local epochs and a name of its own."""
+    stem = Path(strategy).stem
+    return [{"local-epochs": e, "name": f"{stem}-e{e}"} for e in intervals] or [{}]
 
 
 def _assign(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

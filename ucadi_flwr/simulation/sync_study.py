@@ -1,0 +1,108 @@
+"""How often should sites synchronise? S0, figure 5: equal total epochs, other intervals.
+
+Test performance against time, split into training, protection, transmission (bytes over a
+bandwidth) and what else a round waits for.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import fmean
+
+from rich.console import Console
+from rich.table import Table
+
+from ucadi_flwr.errors import RecipeError
+from ucadi_flwr.report.costs import seconds_of
+from ucadi_flwr.report.results import Cell, Results
+
+FILE = "sync-study.csv"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One strategy at one interval; means over seeds, seconds of a whole run."""
+
+    strategy: str
+    local_epochs: int
+    rounds: int
+    seeds: int
+    auc: float | None
+    accuracy: float
+    train_s: float
+    protect_s: float
+    transmit_s: float
+    wait_s: float
+
+    @property
+    def total_s(self) -> float:
+        """The run, as it would take over such a network."""
+        return self.train_s + self.protect_s + self.transmit_s + self.wait_s
+
+
+def check_intervals(local_epochs: Sequence[int], total_epochs: int) -> None:
+    """Raise :class:`RecipeError` unless every interval divides the epochs: equal total work."""
+    if total_epochs < 1:
+        raise RecipeError(f"--total-epochs {total_epochs}: must be at least 1")
+    for interval in local_epochs:
+        if interval < 1 or total_epochs % interval:
+            raise RecipeError(
+                f"--local-epochs {interval}: does not divide --total-epochs {total_epochs}, so "
+                "that the runs would not train equally long"
+            )
+
+
+def intervals(results: Results, bandwidth: int) -> list[Interval]:
+    """One row a strategy and interval that finished, in the document's order."""
+    groups: dict[str, list[Cell]] = {}
+    for cell in results.cells:
+        if cell.error is None and cell.rounds:
+            groups.setdefault(cell.strategy.name, []).append(cell)
+    return [_interval(name, cells, bandwidth) for name, cells in groups.items()]
+
+
+def _interval(name: str, cells: list[Cell], bandwidth: int) -> Interval:
+    tests = [test for cell in cells for model in cell.models for test in model.test.values()]
+    aucs = [test.auc for test in tests if test.auc is not None]
+    spent = [[seconds_of(record) for record in cell.rounds] for cell in cells]
+    sites = max(len(record.sites) for cell in cells for record in cell.rounds)
+    sent = fmean(sum(r.bytes_up + r.bytes_down for r in cell.rounds) for cell in cells)
+    return Interval(
+        strategy=name,
+        local_epochs=next(iter(cells[0].rounds[0].sites.values())).epochs,
+        rounds=len(cells[0].rounds),
+        seeds=len(cells),
+        auc=fmean(aucs) if aucs else None,
+        accuracy=fmean(test.accuracy for test in tests),
+        train_s=fmean(sum(s.train for s in run) for run in spent),
+        protect_s=fmean(sum(s.protect + s.add for s in run) for run in spent),
+        transmit_s=sent / sites / bandwidth,
+        wait_s=fmean(sum(s.rest for s in run) for run in spent),
+    )
+
+
+def write_study(out: Path, results: Results, bandwidth: int, console: Console) -> Path:
+    """Write the table as CSV beside the report, and print it."""
+    rows = intervals(results, bandwidth)
+    path = out / FILE
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*(f.name for f in fields(Interval)), "total_s"])
+        writer.writeheader()
+        writer.writerows({**asdict(row), "total_s": row.total_s} for row in rows)
+    table = Table(title=f"Equal total epochs, {bandwidth / 1e3:g} KB/s between site and server")
+    names = ("strategy", "local epochs", "rounds", "AUC", "accuracy")
+    for name in (*names, "train s", "protect s", "transmit s", "wait s", "total s"):
+        table.add_column(name, justify="left" if name == "strategy" else "right")
+    for row in rows:
+        times = (row.train_s, row.protect_s, row.transmit_s, row.wait_s, row.total_s)
+        table.add_row(
+            row.strategy,
+            str(row.local_epochs),
+            str(row.rounds),
+            "–" if row.auc is None else f"{row.auc:.3f}",
+            f"{row.accuracy:.3f}",
+            *(f"{value:.1f}" for value in times),
+        )
+    console.print(table)
+    return path
