@@ -22,7 +22,7 @@ from ucadi_flwr.simulation.sync_study import check_intervals, intervals, write_s
 
 
 def cell(name: str, epochs: int, rounds: int, seed: int, auc: float | None) -> Cell:
-    """Every round: 10 s; the slowest of two sites trains 6 s and protects 1 s, adding takes .5 s."""
+    """Every round: 10 s; the slower of two sites trains 6 s, protects 1 s; adding takes 0.5 s."""
     sites = {
         "a": SiteRound(examples=9, epochs=epochs, loss=1.0, seconds=6.0, protect_seconds=1.0),
         "b": SiteRound(examples=9, epochs=epochs, loss=1.0, seconds=2.0, protect_seconds=1.0),
@@ -34,17 +34,10 @@ def cell(name: str, epochs: int, rounds: int, seed: int, auc: float | None) -> C
         )
         for k in range(1, rounds + 1)
     ]  # fmt: skip
-    test = {
-        site: Figures(
-            n=4,
-            auc=auc,
-            sensitivity=1.0,
-            specificity=1.0,
-            accuracy=0.75,
-            confusion=[[2, 0], [1, 1]],
-        )
-        for site in ("a", "b")
-    }
+    figures = Figures(
+        n=4, auc=auc, sensitivity=0.5, specificity=1.0, accuracy=0.75, confusion=[[2, 0], [1, 1]]
+    )
+    test = {"a": figures, "b": figures}
     model = Model(trained_at="all", file="m", sha256="0", test=test)
     return Cell(
         strategy=RecipeRef(name=name, digest=name), seed=seed, seconds=99.0, parameters=7,
@@ -77,7 +70,7 @@ def test_the_table_is_written_and_printed(tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=200)
     found = results(cell("fedavg-e1", 1, 4, 0, 0.8), cell("fedavg-e4", 4, 1, 0, None))
     path = write_study(tmp_path, found, 900_000, console)
-    rows = list(csv.DictReader(path.open()))
+    rows = list(csv.DictReader(path.read_text().splitlines()))
     assert [row["strategy"] for row in rows] == ["fedavg-e1", "fedavg-e4"]
     assert float(rows[0]["total_s"]) == pytest.approx(52.0)
     said = console.file.getvalue()  # type: ignore[attr-defined]
