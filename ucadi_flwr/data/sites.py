@@ -49,6 +49,13 @@ class Site:
         """Whether it takes part in training; a site that is held out is tested only."""
         return bool(self.parts["train"])
 
+    @property
+    def train_bytes(self) -> int:
+        """Bytes of its training images as they lie on disk: what pooling them would move."""
+        found = [case.path for case in self.parts["train"]]
+        files = [file for path in found for file in (path.rglob("*") if path.is_dir() else [path])]
+        return sum(file.stat().st_size for file in files if file.is_file())
+
     def labels(self, part: Part) -> list[int]:
         """The class index of every case of a part, in order."""
         return [self.class_of[case.label] for case in self.parts[part]]

@@ -126,6 +126,7 @@ class SiteData(Part):
     train: dict[str, int]
     validation: dict[str, int]
     test: dict[str, int]
+    train_bytes: int = Field(0, description="of its training images as files: what pooling moves")
 
 
 class Results(Part):

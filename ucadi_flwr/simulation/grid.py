@@ -170,6 +170,7 @@ def _results(plan: Plan, sites: Mapping[str, Site], cells: Sequence[Cell]) -> Re
         sites={
             name: SiteData.model_validate(
                 {part: dict(Counter(task.classes[i] for i in site.labels(part))) for part in PARTS}
+                | {"train_bytes": site.train_bytes}
             )
             for name, site in sites.items()
         },

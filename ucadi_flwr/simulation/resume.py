@@ -18,7 +18,7 @@ def finished_cells(plan: Plan, expected: Results) -> dict[tuple[str, int], Cell]
     found = read_results(path)
     if found.task != expected.task:
         raise DataError(f"{path}: is of task {found.task.name} as it was then; use another --out")
-    if (found.sites, found.held_out) != (expected.sites, expected.held_out):
+    if _cases(found) != _cases(expected):
         raise DataError(f"{path}: was run on other images or another split; use another --out")
     digests = {strategy.name: loader.digest(strategy) for strategy in plan.strategies}
     rounds = {strategy.name: plan.rounds_of(strategy) for strategy in plan.strategies}
@@ -41,6 +41,12 @@ def finished_cells(plan: Plan, expected: Results) -> dict[tuple[str, int], Cell]
             raise DataError(f"{path}: was run with other --folds; use another --out")
         kept[name, cell.seed] = cell
     return kept
+
+
+def _cases(results: Results) -> list[object]:
+    """Who has how many cases of what, and who was held out."""
+    sites = {n: (site.train, site.validation, site.test) for n, site in results.sites.items()}
+    return [sites, results.held_out]
 
 
 def _wanted(plan: Plan) -> set[tuple[str, int]]:
