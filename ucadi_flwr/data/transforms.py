@@ -23,6 +23,7 @@ from monai.transforms import (
     NormalizeIntensityd,
     Orientation,
     Randomizable,
+    RandomizableTrait,
     Resized,
     ScaleIntensityRanged,
     Transform,
@@ -104,8 +105,11 @@ class Readd(MapTransform):
         return out
 
 
-class Stackd(MapTransform):
-    """One sample a case: `(1, H, W)` → `(1, 1, H, W)`."""
+class Stackd(MapTransform, RandomizableTrait):
+    """One sample a case: `(1, H, W)` → `(1, 1, H, W)`.
+
+    Nothing is drawn; the trait says that the cache, which training shares, ends before it.
+    """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Add the axis of samples."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ucadi_flwr.data.sites import POOLED
-from ucadi_flwr.errors import UcadiError
+from ucadi_flwr.errors import FederationError, UcadiError
 from ucadi_flwr.evaluation.metrics import from_predictions
 from ucadi_flwr.evaluation.predictions import read_predictions
 from ucadi_flwr.model_file import save_model
@@ -111,6 +111,10 @@ def _result(
     for model in found["models"]:
         model["file"] = f"{folder}/{model['file']}"
         model["test"] = exact_figures(plan.task, config.cell / "predictions" / model["trained_at"])
+        if not model["test"]:
+            failures = found["rounds"][-1]["failures"]
+            why = failures[-1]["reason"] if failures else f"see {config.cell / 'flower.log'}"
+            raise FederationError(f"no site could test {model['file']}: {why}")
     return {k: found[k] for k in ("parameters", "rounds", "models")}
 
 
