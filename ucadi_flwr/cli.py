@@ -16,8 +16,7 @@ from ucadi_flwr.commands.provision import provision
 from ucadi_flwr.data.prepare import prepare as prepare_tree
 from ucadi_flwr.data.series import MIN_SLICES
 from ucadi_flwr.errors import UcadiError
-from ucadi_flwr.report.page import write_report
-from ucadi_flwr.report.results import read_results
+from ucadi_flwr.publish import publish
 
 app = typer.Typer(
     help="Federated learning for chest imaging on Flower.",
@@ -71,11 +70,15 @@ def prepare(
 @app.command()
 def report(
     out: Annotated[Path, typer.Argument(help="The folder of an experiment, with results.json.")],
+    readers: Annotated[
+        Path | None, typer.Option(help="Readers' calls, a CSV with case, reader and call.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="The strategy that the others are compared with.")
+    ] = None,
 ) -> None:
-    """Write report.html again from results.json."""
-    page = out / "report.html"
-    write_report(read_results(out / "results.json"), page)
-    print(f"report: {page}")
+    """Compute analysis, tables, figures and report.html again from what is stored."""
+    print(f"report: {publish(out, readers, reference)}")
 
 
 def main() -> None:

@@ -280,9 +280,28 @@ def test_the_report_can_be_written_again(experiment: Path) -> None:
     before = page.read_bytes()
     page.unlink()
     command = [str(Path(sys.executable).parent / "ucadi"), "report", str(experiment / "out")]
+    for name in ("analysis.json", "tables/figures.csv", "figures/roc.svg"):
+        (experiment / "out" / name).unlink()
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stdout) == (0, f"report: {page}\n")
     assert page.read_bytes() == before
+    for name in ("analysis.json", "tables/figures.csv", "figures/roc.svg"):
+        assert (experiment / "out" / name).is_file()
+
+
+def test_readers_of_other_cases_are_refused_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readers = tmp_path / "readers.csv"
+    readers.write_text("case,reader,call\nelsewhere,R1,yes\n")
+    data = tiny.write_sites(tmp_path / "data", {"a": 12})
+    words = ["--task", tiny.write_task(tmp_path), "--data", data, "--strategy", "local"]
+    words += ["--readers", readers, "--out", tmp_path / "out"]
+    with pytest.raises(SystemExit) as ended:
+        run_sim.main(list(map(str, words)))
+    assert ended.value.code == 2
+    assert "no such test case: line 2 ('elsewhere')" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ are summed before they are squared (Obuchowski, Biometrics 53:567, 1997), so tha
 ten scans does not count ten times.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -24,26 +25,52 @@ class Shares:
     """Each patient's deviation from the AUC, over the positive and over the negative scans.
 
     ``positive``: `(patients,)`, 2MN (ΣV10 − m AUC) of a patient's m positive scans; ``negative``:
-    2MN (ΣV01 − n AUC) of the n negative ones. Both are integers: what is equal is exactly equal,
-    and two models with the same ranking differ by exactly 0.
+    2MN (ΣV01 − n AUC) of the n negative ones; ``won``: 2MN AUC. All are integers, and of several
+    ``models`` their sum: what is equal is exactly equal, two models with the same ranking differ
+    by exactly 0, and the mean of equal models is exactly one of them.
     """
 
-    auc: float
+    won: int
     positive: NDArray[np.int64]
     negative: NDArray[np.int64]
     positives: int
     negatives: int
     positive_patients: int
     negative_patients: int
+    models: int = 1
+
+    @classmethod
+    def mean(cls, found: Sequence[Self]) -> Self:
+        """The mean of several models on the same cases, such as one recipe's seeds.
+
+        The mean of AUCs is a mean of ψ like each of them, so a patient's share of it is the mean of
+        the patient's shares, and its variance holds the models' covariances.
+        """
+        _same_cases(found)
+        return replace(
+            found[0],
+            won=sum(one.won for one in found),
+            positive=np.sum([one.positive for one in found], axis=0),
+            negative=np.sum([one.negative for one in found], axis=0),
+            models=sum(one.models for one in found),
+        )
 
     def __sub__(self, other: Self) -> Self:
-        """The difference of two models on the same cases."""
+        """The difference of two models, or of two means of as many, on the same cases."""
+        _same_cases([self, other])
+        if self.models != other.models:
+            raise ValueError(f"a mean of {self.models} models less one of {other.models}")
         return replace(
             self,
-            auc=self.auc - other.auc,
+            won=self.won - other.won,
             positive=self.positive - other.positive,
             negative=self.negative - other.negative,
         )
+
+    @property
+    def auc(self) -> float:
+        """The AUC, or the difference of AUCs."""
+        return self.won / (2 * self.models * self.positives * self.negatives)
 
     def variance(self) -> float | None:
         """S10/M + S01/N + 2 S11/(MN), of the AUC or of a difference (Obuchowski 1997).
@@ -54,7 +81,8 @@ class Shares:
         if min(self.positive_patients, self.negative_patients) < 2:
             return None
         m, n = self.positives, self.negatives
-        x, y = self.positive / (2 * m * n), self.negative / (2 * m * n)
+        scale = 2 * self.models * m * n
+        x, y = self.positive / scale, self.negative / scale
         s10 = _unbiased(self.positive_patients) * (x @ x) / m
         s01 = _unbiased(self.negative_patients) * (y @ y) / n
         s11 = _unbiased(len(x)) * (x @ y)
@@ -79,7 +107,7 @@ def shares(truth: ArrayLike, scores: ArrayLike, clusters: ArrayLike | None = Non
     np.add.at(by_positive, patient[positive], m * x - total)
     np.add.at(by_negative, patient[~positive], n * y - total)
     return Shares(
-        auc=total / (2 * m * n),
+        won=total,
         positive=by_positive,
         negative=by_negative,
         positives=m,
@@ -97,6 +125,13 @@ def auc(truth: NDArray[np.bool_], scores: NDArray[np.float64]) -> float | None:
         return None
     above = float(rankdata(scores)[truth].sum()) - positives * (positives + 1) / 2
     return above / pairs
+
+
+def _same_cases(found: Sequence[Shares]) -> None:
+    """Only by the counts: who brings other cases of the same numbers is not noticed."""
+    sizes = {(len(one.positive), one.positives, one.negatives) for one in found}
+    if len(sizes) != 1:
+        raise ValueError(f"models on the same cases are needed, not {sorted(sizes)}")
 
 
 def _unbiased(patients: int) -> float:

@@ -66,20 +66,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What one run cost, as a mean over a strategy's finished runs; bytes over all rounds."""
-
-    strategy: str
-    runs: int
-    parameters: int
-    rounds: float
-    bytes_up: float
-    bytes_down: float
-    seconds: float
-    seconds_per_round: float | None
-
-
-@dataclass(frozen=True)
 class Absence:
     """A site that was left out for the same reason in one or more rounds of a run."""
 
@@ -88,6 +74,21 @@ class Absence:
     site: str
     reason: str
     rounds: str
+
+
+@dataclass(frozen=True)
+class FoldRow:
+    """The models of one cross-validation: fold → its score and whether it was chosen."""
+
+    strategy: str
+    seed: int
+    trained_at: str
+    scores: dict[int, tuple[float, bool]]
+
+    @property
+    def overall(self) -> Stat:
+        """Mean and SD over folds."""
+        return _stat([score for score, _ in self.scores.values()])
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,15 @@ class Cases:
 
 @dataclass(frozen=True)
 class Curve:
-    """Training loss by round: (round, mean over seeds), of all sites and of each."""
+    """Training loss by round: (round, mean over seeds), of all sites and of each.
+
+    ``megabytes``: round → MB, up and down, that one site (mean over all) has exchanged by its end.
+    """
 
     strategy: str
     mean: list[tuple[int, float]]
     sites: dict[str, list[tuple[int, float]]]
+    megabytes: dict[int, float]
 
 
 def finished(results: Results) -> dict[RecipeRef, list[Cell]]:
@@ -154,28 +159,6 @@ def summary(results: Results, measure: Measure) -> list[Row]:
     return rows
 
 
-def costs(results: Results) -> list[Cost]:
-    """One row a strategy that finished at least once."""
-    rows = []
-    for recipe, cells in finished(results).items():
-        if not cells:
-            continue
-        seconds = [record.seconds for cell in cells for record in cell.rounds]
-        rows.append(
-            Cost(
-                strategy=recipe.name,
-                runs=len(cells),
-                parameters=cells[0].parameters,
-                rounds=fmean(len(cell.rounds) for cell in cells),
-                bytes_up=fmean(sum(r.bytes_up for r in cell.rounds) for cell in cells),
-                bytes_down=fmean(sum(r.bytes_down for r in cell.rounds) for cell in cells),
-                seconds=fmean(cell.seconds for cell in cells),
-                seconds_per_round=fmean(seconds) if seconds else None,
-            )
-        )
-    return rows
-
-
 def absences(results: Results) -> list[Absence]:
     """Who was left out of which rounds, and why; runs that failed are included."""
     rounds: dict[tuple[str, int, str, str], set[int]] = defaultdict(set)
@@ -194,6 +177,18 @@ def spans(numbers: Iterable[int]) -> str:
         values = [number for _, number in run]
         runs.append(str(values[0]) if len(values) == 1 else f"{values[0]}–{values[-1]}")
     return ", ".join(runs)
+
+
+def folds(results: Results) -> list[FoldRow]:
+    """One row a cross-validation of a run that finished."""
+    rows: dict[tuple[str, int, str], FoldRow] = {}
+    for recipe, cells in finished(results).items():
+        for cell in cells:
+            for fold in cell.folds:
+                key = (recipe.name, cell.seed, fold.trained_at)
+                row = rows.setdefault(key, FoldRow(*key, {}))
+                row.scores[fold.fold] = (fold.score, fold.chosen)
+    return list(rows.values())
 
 
 def cases(results: Results) -> dict[str, list[Cases]]:
@@ -226,8 +221,19 @@ def curves(results: Results) -> list[Curve]:
         if overall:
             sites = {site: _line(by_site[site]) for site in sorted(by_site)}
             sites.pop(EVERYONE, None)  # pooled training: its one line is the mean
-            found.append(Curve(recipe.name, _line(overall), sites))
+            sent = _megabytes(cells, max(len(results.sites), 1))
+            found.append(Curve(recipe.name, _line(overall), sites, sent))
     return found
+
+
+def _megabytes(cells: Sequence[Cell], sites: int) -> dict[int, float]:
+    by_round: dict[int, list[int]] = defaultdict(list)
+    for cell in cells:
+        total = 0
+        for record in sorted(cell.rounds, key=lambda record: record.round):
+            total += record.bytes_up + record.bytes_down
+            by_round[record.round].append(total)
+    return {number: fmean(sent) / sites / 1e6 for number, sent in sorted(by_round.items())}
 
 
 def _line(losses: Mapping[int, Sequence[float]]) -> list[tuple[int, float]]:

@@ -14,8 +14,9 @@ from ucadi_flwr.data.partition import PARTS
 from ucadi_flwr.data.phantom.site import write_phantom
 from ucadi_flwr.data.sites import Site, open_sites
 from ucadi_flwr.errors import DataError, UcadiError
+from ucadi_flwr.evaluation.readers import read_readers
+from ucadi_flwr.publish import publish
 from ucadi_flwr.recipes import loader
-from ucadi_flwr.report.page import write_report
 from ucadi_flwr.report.results import (
     Cell,
     Results,
@@ -44,6 +45,7 @@ def run(plan: Plan) -> Path:
         with _removed_on_error(plan.out):
             data = plan.data or _make_phantom(plan, progress)
             sites = _open(plan, data)
+            _check_readers(plan, sites)
             done = resume.finished_cells(plan, _results(plan, sites, [])) if plan.resume else {}
             missing = [cell for cell in plan.grid if (cell[0].name, cell[1]) not in done]
             if missing:
@@ -67,9 +69,8 @@ def run(plan: Plan) -> Path:
                 done[strategy.name, seed] = cell
                 found = [done[s.name, k] for s, k in plan.grid if (s.name, k) in done]
                 write_results(plan.out / "results.json", _results(plan, sites, found))
-    report = plan.out / "report.html"
+    report = publish(plan.out, plan.readers)
     results = read_results(plan.out / "results.json")
-    write_report(results, report)
     errors = [cell.error for cell in results.cells if cell.error]
     if len(errors) == len(results.cells):
         raise UcadiError(f"every run failed, the first with: {errors[0]} (report: {report})")
@@ -80,6 +81,14 @@ def _open(plan: Plan, data: Path) -> dict[str, Site]:
     sites = open_sites(data, plan.task, plan.division)
     plan.check_quorum(sum(site.trains for site in sites.values()))
     return sites
+
+
+def _check_readers(plan: Plan, sites: Mapping[str, Site]) -> None:
+    """A table of readers that does not fit is told now, not after the training."""
+    if plan.readers is not None:
+        cases = [case.name for site in sites.values() for case in site.parts["test"]]
+        classes = plan.task.classes
+        read_readers(plan.readers, cases, classes, classes.index(plan.task.positive_class))
 
 
 def _make_phantom(plan: Plan, progress: Progress) -> Path:

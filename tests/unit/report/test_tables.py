@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ucadi_flwr.report import tables
 from ucadi_flwr.report.results import RecipeRef, Results
-from ucadi_flwr.report.tables import Absence, Cases, Column, Cost, Row, Stat
+from ucadi_flwr.report.tables import Absence, Cases, Column, Row, Stat
 
 UNDEFINED = Stat(None, None, 0, tested=True)
 UNTESTED = Stat(None, None, 0, tested=False)
@@ -104,15 +104,6 @@ def test_recipes_of_one_name_and_two_digests_are_not_mixed(results: Results) -> 
     assert [row.sites["a"].mean for row in rows] == [0.85, 0.95]
 
 
-def test_costs_are_means_over_runs_that_finished(results: Results) -> None:
-    assert tables.costs(results) == [
-        Cost("local", 2, 1234567, 0.0, 0.0, 0.0, 5.0, None),
-        Cost("central", 1, 1234567, 1.0, 1e6, 2e6, 8.0, 2.0),
-        # rounds (2 + 3) / 2; up (3.75 + 2) / 2 MB; rounds took 1, 2, 3, 6 and 3 s
-        Cost("fedavg", 2, 1234567, 2.5, 2.875e6, 5.75e6, 15.0, 3.0),
-    ]
-
-
 def test_absences_join_rounds_and_include_runs_that_failed(results: Results) -> None:
     assert tables.absences(results) == [
         Absence("fedavg", 0, "c", "no answer within 600 s", "2"),
@@ -153,6 +144,28 @@ def test_curves_weigh_sites_by_examples_and_seeds_equally(results: Results) -> N
     assert [loss for _, loss in fedavg.mean] == pytest.approx([0.975, 0.45])
     assert fedavg.sites["a"] == [(1, pytest.approx(0.8)), (2, pytest.approx(0.4))]
     assert fedavg.sites["c"] == [(1, pytest.approx(1.5)), (2, pytest.approx(0.7))]
+    # seed 0: 3.75, then 3.75 + 7.5 MB; seed 1: 3, 6, 6; means over seeds, of one of three sites
+    assert fedavg.megabytes == {
+        1: pytest.approx((3.75 + 3) / 2 / 3),
+        2: pytest.approx((11.25 + 6) / 2 / 3),
+        3: pytest.approx(6 / 3),
+    }
+
+
+def test_a_loss_that_the_server_did_not_learn_is_left_out(results: Results) -> None:
+    cell = next(cell for cell in results.cells if cell.strategy.name == "fedavg")
+    silent = {
+        site: work.model_copy(update={"loss": None, "examples": None})
+        for site, work in cell.rounds[0].sites.items()
+    }
+    first = cell.rounds[0].model_copy(update={"sites": silent})
+    some = cell.model_copy(update={"rounds": [first, cell.rounds[1]]})
+    (curve,) = tables.curves(results.model_copy(update={"cells": [some]}))
+    assert [number for number, _ in curve.mean] == [1, 2]
+    assert curve.sites == {"a": [(2, 0.5)]}
+    none = [record.model_copy(update={"loss": None}) for record in some.rounds]
+    cells = [some.model_copy(update={"rounds": none})]
+    assert tables.curves(results.model_copy(update={"cells": cells})) == []
 
 
 def test_curves_run_forward_when_the_first_run_misses_a_round(results: Results) -> None:

@@ -1,0 +1,196 @@
+"""Which rows there are: own, all, held out, patients, and seeds that lack a site."""
+
+import numpy as np
+import pytest
+
+from ucadi_flwr.errors import DataError
+
+NORTH, SOUTH = [1, 1, 0, 0], [1, 0, 0, 1, 0]
+RNG = np.random.default_rng(17)
+
+
+def scores(labels):
+    return np.clip(
+        0.5 + 0.2 * (2 * np.array(labels) - 1) + 0.2 * RNG.normal(size=len(labels)), 0, 1
+    )
+
+
+def local(lab, seed=0, strategy="local"):
+    """Each site's model on each site; the scores of the own ones."""
+    own = {}
+    for trained_at in ("north", "south"):
+        for site, labels in (("north", NORTH), ("south", SOUTH)):
+            found = scores(labels)
+            lab.predict(strategy, seed, site, found, trained_at)
+            if site == trained_at:
+                own[site] = found
+    return own
+
+
+@pytest.fixture
+def sites(lab):
+    lab.site("north", NORTH)
+    lab.site("south", SOUTH)
+    return lab
+
+
+def test_own_rows_have_each_sites_cases_by_its_own_model(sites, look):
+    own = local(sites)
+    for site, found in own.items():
+        sites.predict("fedavg", 0, site, found)
+    analysis = sites.analyse()
+    rows = [(t.trained_at, t.tested_at) for t in analysis.tested if t.strategy == "local"]
+    assert rows == [
+        (trained, tested)
+        for trained in ("north", "south", "own")
+        for tested in ("north", "south", "all")
+    ]
+    for tested_at in ("north", "south", "all"):
+        mine = look.tested(analysis, "local", tested_at, "own")
+        same = look.tested(analysis, "fedavg", tested_at)
+        assert mine.model_dump(exclude={"strategy", "trained_at"}) == same.model_dump(
+            exclude={"strategy", "trained_at"}
+        )
+        assert mine.roc is not None
+        assert mine.calibration
+    for measure in ("auc", "accuracy"):
+        found = look.difference(analysis, "local", "all", measure)
+        assert (found.difference.mean, found.p) == (0.0, 1.0)
+    assert look.tested(analysis, "local", "south", "north").roc is None
+    assert look.tested(analysis, "local", "south", "north").calibration == []
+
+
+def test_held_out(sites, look):
+    sites.site("west", [1, 0, 1], train={})
+    local(sites)
+    for strategy in ("fedavg", "central", "early"):
+        for site, labels in (("north", NORTH), ("south", SOUTH), ("west", [1, 0, 1])):
+            sites.predict(strategy, 0, site, scores(labels))
+    for trained_at in ("north", "south"):
+        sites.predict("local", 0, "west", scores([1, 0, 1]), trained_at)
+    sites.rounds = {"central": ["all"], "early": ["north"], "fedavg": ["north", "south"]}
+    analysis = sites.analyse()
+    held_out = {(t.strategy, t.trained_at, t.tested_at) for t in analysis.tested if t.held_out}
+    assert held_out == {
+        ("local", "north", "south"),
+        ("local", "north", "west"),
+        ("local", "south", "north"),
+        ("local", "south", "west"),
+        ("fedavg", "all", "west"),
+        ("central", "all", "west"),
+        ("early", "all", "south"),
+        ("early", "all", "west"),
+    }
+    assert not [t for t in analysis.tested if (t.trained_at, t.tested_at) == ("own", "all")]
+    assert (
+        "local has no model of its own at site west: it is compared at the other sites only, not "
+        "on all cases" in analysis.warnings
+    )
+
+
+def test_a_seed_that_lacks_a_site(sites, look):
+    for seed in (0, 1):
+        sites.predict("fedavg", seed, "north", scores(NORTH))
+    sites.predict("fedavg", 1, "south", scores(SOUTH))
+    analysis = sites.analyse()
+    seeds = {t.tested_at: t.seeds for t in analysis.tested}
+    assert seeds == {"north": [0, 1], "south": [1], "all": [1]}
+    assert (
+        "fedavg, seed 0 was not tested at site south: it is not in the figures there, nor in those "
+        "of all sites" in analysis.warnings
+    )
+
+
+def test_a_local_model_that_lacks_its_own_site(sites):
+    sites.predict("local", 0, "north", scores(NORTH), "north")
+    sites.predict("local", 0, "north", scores(NORTH), "south")
+    sites.predict("local", 1, "south", scores(SOUTH), "south")
+    analysis = sites.analyse()
+    own = {t.tested_at: t.seeds for t in analysis.tested if t.trained_at == "own"}
+    assert own == {"north": [0], "south": [1]}
+    assert any(
+        "the model of site north, was not tested at site south" in w for w in analysis.warnings
+    )
+
+
+def test_a_model_of_a_site_that_is_not_tested(sites):
+    sites.predict("local", 0, "north", scores(NORTH), "east")
+    analysis = sites.analyse()
+    assert [(t.trained_at, t.tested_at, t.held_out) for t in analysis.tested] == [
+        ("east", "north", True),
+        ("east", "all", True),
+    ]
+    assert analysis.reference == "local"
+    assert analysis.differences == []
+
+
+def test_patients_of_two_sites_with_one_name_are_two(lab, look):
+    lab.site("north", [1, 1, 0, 0], ["a", "a", "b", "b"], ["1", "2", "3", "4"])
+    lab.site("south", [1, 0], ["a", "b"], ["1", "2"])
+    lab.predict("fedavg", 0, "north", [0.9, 0.5, 0.2, 0.4])
+    lab.predict("fedavg", 0, "south", [0.8, 0.3])
+    analysis = lab.analyse()
+    sizes = {(t.tested_at, t.unit): (t.cases, t.patients, t.positives) for t in analysis.tested}
+    assert sizes == {
+        ("north", "scan"): (4, 2, 2),
+        ("south", "scan"): (2, 2, 1),
+        ("all", "scan"): (6, 4, 3),
+        ("north", "patient"): (2, 2, 1),
+        ("south", "patient"): (2, 2, 1),
+        ("all", "patient"): (4, 4, 2),
+    }
+    row = look.tested(analysis, "fedavg", "north", unit="patient")
+    assert row.figures["brier"].mean == pytest.approx((0.3**2 + 0.3**2) / 2)
+
+
+def test_more_than_two_classes(lab, look):
+    lab.classes = ("healthy", "other", "covid-19")
+    lab.site("north", [0, 1, 2, 2])
+    rows = [[0.7, 0.2, 0.1], [0.5, 0.4, 0.1], [0.1, 0.1, 0.8], [0.2, 0.5, 0.3]]
+    lab.predict("fedavg", 0, "north", np.array(rows))
+    row = look.tested(lab.analyse(), "fedavg", "north")
+    assert row.confusion == [[1, 0, 0], [1, 0, 0], [0, 1, 1]]
+    assert row.figures["accuracy"].mean == 0.5  # of classes; 3 of 4 are right if positive or not
+    assert row.figures["auc"].mean == 1.0
+    assert row.auc_by_class["covid-19"] == row.figures["auc"]
+    # the one "other" has .4, above .2 and .1 but not .5
+    assert row.auc_by_class["other"].mean == pytest.approx(2 / 3)
+
+
+def test_the_reference(sites):
+    for name in ("ucadi", "central"):
+        for site, labels in (("north", NORTH), ("south", SOUTH)):
+            sites.predict(name, 0, site, scores(labels))
+    assert sites.analyse().reference == "ucadi"
+    local(sites, strategy="alone")
+    found = sites.analyse("alone")
+    assert found.reference == "alone"
+    assert {(d.a, d.b) for d in found.differences} == {("ucadi", "alone"), ("central", "alone")}
+    with pytest.raises(
+        DataError, match=r"no finished run of strategy fedavg .* ucadi, central, al"
+    ):
+        sites.analyse("fedavg")
+
+
+def test_local_strategies_alone(sites):
+    local(sites, strategy="first")
+    local(sites, strategy="second")
+    analysis = sites.analyse()
+    assert analysis.reference == "first"
+    assert {d.a for d in analysis.differences} == {"second"}
+
+
+def test_the_same_files_give_the_same_document(sites):
+    local(sites)
+    assert sites.analyse().model_dump_json() == sites.analyse().model_dump_json()
+
+
+def test_holm_is_over_a_measure(sites):
+    for name in ("fedavg", "a", "b"):
+        for site, labels in (("north", NORTH), ("south", SOUTH)):
+            sites.predict(name, 0, site, scores(labels))
+    found = sites.analyse().differences
+    for measure in ("auc", "accuracy"):
+        rows = sorted((d for d in found if d.measure == measure), key=lambda d: d.p)
+        assert len(rows) == 6
+        assert rows[0].p_holm == pytest.approx(min(1.0, 6 * rows[0].p))

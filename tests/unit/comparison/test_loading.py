@@ -1,0 +1,144 @@
+"""What is read, put in order, and refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ucadi_flwr.comparison import files
+from ucadi_flwr.comparison.files import read_file
+from ucadi_flwr.errors import DataError
+
+CLASSES = ("healthy", "covid-19")
+HEADER = "case,patient,label,p:healthy,p:covid-19\n"
+GOOD = HEADER + "a,A,healthy,0.75,0.25\nb,B,covid-19,0.5,0.5\n"
+
+
+def write(folder: Path, text: str | bytes) -> Path:
+    path = folder / "north.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_reading(tmp_path):
+    found = read_file(write(tmp_path, GOOD), CLASSES)
+    assert (found.cases, found.patients) == (["a", "b"], ["A", "B"])
+    assert found.labels.tolist() == [0, 1]
+    assert found.probabilities.tolist() == [[0.75, 0.25], [0.5, 0.5]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "line 1: columns must be case,patient,label,p:healthy,p:covid-19"),
+        ("case,label\n", "line 1: columns must be"),
+        (HEADER, "has no cases"),
+        (GOOD + "c,C,healthy,1\n", "line 4: 4 values, not 5"),
+        (GOOD + "a,A,healthy,1,0\n", "line 4: case 'a' is here twice"),
+        (GOOD + "c,C,ill,1,0\n", "line 4: class 'ill'; the task has healthy, covid-19"),
+        (GOOD + f"c,C,{'x' * 99},1,0\n", f"class '{'x' * 40}…'"),
+        (GOOD + "c,C,healthy,one,0\n", "line 4: could not convert string to float: 'one'"),
+        (GOOD + "c,C,healthy,1.5,-0.5\n", "line 4: a probability is not between 0 and 1"),
+        (GOOD + "c,C,healthy,nan,nan\n", "line 4: a probability is not between 0 and 1"),
+        (GOOD + "c,C,healthy,0.5,0.4\n", "line 4: the probabilities sum to 0.9, not to 1"),
+        (GOOD + 'c,C,"healthy,1,0\n', "no CSV"),
+        (GOOD.encode() + b"\xff", "not UTF-8 at byte"),
+    ],
+)
+def test_broken_files(tmp_path, text, message):
+    path = write(tmp_path, text)
+    with pytest.raises(DataError) as error:
+        read_file(path, CLASSES)
+    assert str(error.value).startswith(f"{path}: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_and_large_files(tmp_path, monkeypatch):
+    with pytest.raises(DataError, match=r"gone\.csv: No such file or directory; predictions of"):
+        read_file(tmp_path / "gone.csv", CLASSES)
+    path = write(tmp_path, GOOD)
+    monkeypatch.setattr(files, "MAX_BYTES", 10)
+    with pytest.raises(DataError, match="larger than 10 bytes"):
+        read_file(path, CLASSES)
+
+
+@pytest.fixture
+def two(lab):
+    lab.site("north", [1, 0, 1, 0], ["a", "b", "c", "c"])
+    lab.predict("fedavg", 0, "north", [0.9, 0.2, 0.6, 0.7])
+    lab.predict("other", 3, "north", [0.8, 0.3, 0.4, 0.1])
+    return lab
+
+
+def edit(lab, old, new):
+    path = lab.path("other", 3, "north")
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    return path
+
+
+def test_another_order_is_put_right(two, look):
+    expected = two.analyse()
+    two.tests.clear()
+    two.predict("fedavg", 0, "north", [0.9, 0.2, 0.6, 0.7])
+    two.predict("other", 3, "north", [0.8, 0.3, 0.4, 0.1], order=[2, 0, 3, 1])
+    assert two.analyse() == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("north-1,", "north-9,", r"not the cases of .*fedavg.seed0.*\('north-1' is in one"),
+        ("north-1,b,healthy", "north-1,b,covid-19", "case 'north-1' has another patient or class"),
+        ("north-1,b,healthy", "north-1,x,healthy", "case 'north-1' has another patient or class"),
+        ("north-3,c,healthy,0.9,0.1\n", "", "not the cases"),
+        ("north-3,", "north-3\\,", "not the cases"),
+    ],
+)
+def test_other_cases_are_refused(two, old, new, message):
+    path = edit(two, old, new)
+    with pytest.raises(DataError, match=message) as error:
+        two.analyse()
+    assert str(error.value).startswith(f"{path}: ")
+
+
+def test_a_missing_file_of_a_finished_run_is_refused(two):
+    two.path("other", 3, "north").unlink()
+    with pytest.raises(DataError, match=r"other/seed3/predictions/all/north\.csv: No such file"):
+        two.analyse()
+
+
+def test_failed_runs_are_left_out_and_told(two, look):
+    two.errors["other", 3] = "site north: CUDA\nout of memory."
+    two.errors["fedavg", 7] = "x" * 300
+    analysis = two.analyse()
+    assert {t.strategy for t in analysis.tested} == {"fedavg"}
+    assert analysis.warnings[:2] == [
+        "other, seed 3 failed and is in no figure: site north: CUDA out of memory",
+        f"fedavg, seed 7 failed and is in no figure: {'x' * 200}…",
+    ]
+
+
+def test_nothing_finished(two):
+    two.errors = {("fedavg", 0): "no", ("other", 3): "no"}
+    with pytest.raises(DataError, match="no run finished with predictions"):
+        two.analyse()
+
+
+def test_sites_come_in_the_order_of_the_results(lab):
+    for name in ("b", "a"):
+        lab.site(name, [1, 0])
+        lab.predict("fedavg", 0, name, [0.9, 0.1])
+    assert [t.tested_at for t in lab.analyse().tested] == ["b", "a", "all"]
+    del lab.data["b"]
+    assert [t.tested_at for t in lab.analyse().tested] == ["a", "b", "all"]
+
+
+def test_probabilities_are_read_exactly(lab, tmp_path):
+    lab.site("north", np.arange(50) % 2)
+    scores = np.random.default_rng(0).random(50)
+    lab.predict("fedavg", 0, "north", scores)
+    found = read_file(lab.path("fedavg", 0, "north"), CLASSES)
+    assert found.probabilities[:, 1].tolist() == scores.tolist()

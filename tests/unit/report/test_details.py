@@ -1,0 +1,109 @@
+"""The rows of the smaller tables."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from ucadi_flwr.report import details
+from ucadi_flwr.report.analysis import ALL, Analysis
+from ucadi_flwr.report.comparisons import Comparison
+
+
+def test_binned_less_exact(comparison: Comparison) -> None:
+    rows = details.binned(comparison)
+    assert [(row.strategy, row.where) for row in rows] == [
+        ("local", "all sites"),
+        ("fedavg", "all sites"),
+        ("ucadi", "all sites"),
+    ]
+    assert (rows[1].exact, rows[1].binned) == (0.9, pytest.approx(0.899))
+    assert rows[1].difference == pytest.approx(-0.001)
+
+
+def test_the_largest_gap_keeps_its_sign(of: SimpleNamespace) -> None:
+    auc = of.estimate(0.5)
+    tests = [
+        of.tested("x", ALL, ALL, auc, auc_binned=0.501),
+        of.tested("x", ALL, "a", auc, auc_binned=0.497),
+        of.tested("x", ALL, "b", auc, auc_binned=None),
+        of.tested("y", ALL, "b", of.estimate(None), auc_binned=0.6),
+        of.tested("z", ALL, "b", auc, auc_binned=None),
+    ]
+    x, y = details.binned(Comparison(of.analysis(tests), []))
+    assert (x.where, x.difference, x.largest) == (
+        "all sites",
+        pytest.approx(0.001),
+        pytest.approx(-0.003),
+    )
+    assert (y.strategy, y.where, y.exact, y.difference, y.largest) == ("y", "b", None, None, None)
+
+
+def test_confusion_rows_are_true_classes_side_by_side(comparison: Comparison) -> None:
+    sets = comparison.sets[:2]
+    healthy, covid = details.confusion(comparison, "fedavg", sets, ["healthy", "covid"])
+    half = [(50, pytest.approx(100 * 50 / 60)), (10, pytest.approx(100 * 10 / 60))]
+    assert (healthy.name, healthy.cells) == ("healthy", half * 2)
+    assert covid.cells == [(5, 12.5), (35, 87.5)] * 2
+
+
+def test_confusion_without_a_test_or_without_cases(of: SimpleNamespace) -> None:
+    tests = [of.tested("x", ALL, "a", confusion=[[0, 0]]), of.tested("y", ALL, "b")]
+    comparison = Comparison(of.analysis(tests), [])
+    first, second = details.confusion(comparison, "x", comparison.sets, ["healthy", "covid"])
+    assert first.cells == [(0, 0.0), (0, 0.0), None, None]
+    assert second.cells == [None, None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("sites", "classes", "expected"),
+    [
+        (3, 2, [[ALL, "s0", "s1", "s2"]]),
+        (3, 4, [[ALL, "s0"], ["s1", "s2"]]),
+        (2, 9, [[ALL], ["s0"], ["s1"]]),
+        (6, 2, [[ALL]]),  # too many test sets
+        (2, 0, [[ALL, "s0", "s1"]]),
+    ],
+)
+def test_confusion_matrices_that_fit(
+    sites: int, classes: int, expected: list[list[str]], of: SimpleNamespace
+) -> None:
+    tests = [of.tested("x", ALL, site) for site in (ALL, *(f"s{i}" for i in range(sites)))]
+    blocks = details.confusion_blocks(Comparison(of.analysis(tests), []), ["c"] * classes)
+    assert [[test_set.site for test_set in block] for block in blocks] == expected
+
+
+def test_the_auc_of_a_class(of: SimpleNamespace) -> None:
+    tested = of.tested("x", ALL, "a")
+    assert details.class_auc(tested, "covid").mean == 0.9
+    assert details.class_auc(tested, "other").mean is None
+    assert details.class_auc(None, "covid").mean is None
+
+
+def test_differences_under_their_measure_unit_and_method(comparison: Comparison) -> None:
+    groups = details.difference_groups(comparison)
+    assert [(title, len(rows)) for title, rows in groups] == [
+        ("AUC, per scan: DeLong", 4),
+        ("AUC, per patient: DeLong", 1),
+        ("Accuracy, per scan: sign flips", 1),
+    ]
+
+
+def test_test_sets_without_a_curve(comparison: Comparison, of: SimpleNamespace) -> None:
+    assert details.without_curve(comparison) == ["b"]
+    assert details.has_gaps(comparison)
+    assert details.all_together(comparison)
+    assert not details.held_out(comparison)
+    only = Comparison(of.analysis([of.tested("fedavg", ALL, "a", held_out=True)]), [])
+    assert details.without_curve(only) == []
+    assert not details.has_gaps(only)
+    assert not details.all_together(only)
+    assert details.held_out(only)
+
+
+def test_readers_are_named_once(analysis: Analysis) -> None:
+    rows = details.reader_rows(analysis.readers)
+    assert [row.reader.reader for row in rows] == ["A", "B", "majority"]
+    assert {name: found.p for name, found in rows[0].against.items()} == {
+        "fedavg": 0.03,
+        "ucadi": None,
+    }

@@ -1,0 +1,1 @@
+"""From the predictions that an experiment keeps to figures, intervals, differences and tables."""

@@ -1,0 +1,204 @@
+"""Analysis → what the page asks of it: test sets, strategies and models in their order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from ucadi_flwr.report import formats
+from ucadi_flwr.report.analysis import ALL, OWN, Analysis, Difference, Estimate, Tested, Unit
+
+UNDEFINED = Estimate(mean=None)
+
+UNITS: tuple[Unit, ...] = ("scan", "patient")
+"""The first that an analysis has is the one of its figures; decisions are told of both."""
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """What strategies were tested on; if they differ in number, the fewest and most.
+
+    They are counted in ``noun``: cases, or patients if the analysis is of patients only.
+    """
+
+    __test__ = False  # no test of pytest's
+
+    site: str
+    noun: str
+    fewest: int
+    most: int
+    patients: int
+    positives: int
+
+    @property
+    def name(self) -> str:
+        """The site's name, or "all sites"."""
+        return name_of(self.site)
+
+    @property
+    def cases(self) -> str:
+        """How many: "807 cases", "12–14 cases"."""
+        if self.fewest == self.most:
+            return formats.counted(self.most, self.noun)
+        return f"{formats.number(self.fewest)}–{formats.number(self.most)} {self.noun}s"
+
+    @property
+    def size(self) -> str:
+        """How many of what: "807 cases of 790 patients, 398 positive"."""
+        of = f" of {formats.counted(self.patients, 'patient')}" * (self.patients != self.most)
+        return f"{self.cases}{of}, {formats.number(self.positives)} positive"
+
+
+@dataclass(frozen=True)
+class CrossRow:
+    """A trained model: its strategy, where it was trained, its tests by site."""
+
+    strategy: str
+    trained_at: str
+    tests: dict[str, Tested]
+
+    @property
+    def label(self) -> str:
+        """The strategy, and the site if the model is one site's own."""
+        return self.strategy if self.trained_at == ALL else f"{self.strategy}: {self.trained_at}"
+
+    def auc(self, site: str) -> Estimate:
+        """Its AUC there, undefined if it was not tested there."""
+        return figure(self.tests.get(site), "auc")
+
+
+def name_of(tested_at: str) -> str:
+    """A test set as a reader calls it."""
+    return "all sites" if tested_at == ALL else tested_at
+
+
+def figure(tested: Tested | None, name: str) -> Estimate:
+    """One figure of a test, undefined if it is not there."""
+    return UNDEFINED if tested is None else tested.figures.get(name, UNDEFINED)
+
+
+def _without_repeats(analysis: Analysis) -> Analysis:
+    """With one site, its cases are all cases: what is told of all of them is left out."""
+    if len({tested.tested_at for tested in analysis.tested} - {ALL}) != 1:
+        return analysis
+    return analysis.model_copy(
+        update={
+            "tested": [tested for tested in analysis.tested if tested.tested_at != ALL],
+            "differences": [d for d in analysis.differences if d.tested_at != ALL],
+        }
+    )
+
+
+class Comparison:
+    """An analysis with its strategies in the order of the experiment."""
+
+    def __init__(self, analysis: Analysis, strategies: Sequence[str]) -> None:
+        self.analysis = analysis = _without_repeats(analysis)
+        self.strategies = list(dict.fromkeys([*strategies, *(t.strategy for t in analysis.tested)]))
+        self.units = [unit for unit in UNITS if any(t.unit == unit for t in analysis.tested)]
+        self.unit: Unit = self.units[0] if self.units else UNITS[0]
+        self._tests = {(t.strategy, t.trained_at, t.tested_at, t.unit): t for t in analysis.tested}
+
+    @property
+    def reference(self) -> str:
+        """The strategy that the others are compared with."""
+        return self.analysis.reference
+
+    @property
+    def percent(self) -> str:
+        """The level of the intervals, "95 %"."""
+        return f"{self.analysis.level * 100:g} %"
+
+    @property
+    def noun(self) -> str:
+        """What test sets are counted in."""
+        return "case" if self.unit == "scan" else "patient"
+
+    def count(self, tested: Tested) -> int:
+        """How many of them a test has."""
+        return tested.cases if self.unit == "scan" else tested.patients
+
+    @cached_property
+    def sets(self) -> list[TestSet]:
+        """All cases first, then the sites by name."""
+        found: dict[str, list[Tested]] = {}
+        for tested in self.analysis.tested:
+            if tested.unit == self.unit:
+                found.setdefault(tested.tested_at, []).append(tested)
+        return [
+            TestSet(
+                site=site,
+                noun=self.noun,
+                fewest=min(map(self.count, found[site])),
+                most=max(map(self.count, found[site])),
+                patients=max(t.patients for t in found[site]),
+                positives=max(t.positives for t in found[site]),
+            )
+            for site in sorted(found, key=lambda site: (site != ALL, site))
+        ]
+
+    @property
+    def sites(self) -> list[TestSet]:
+        """The test sets of one site each."""
+        return [test_set for test_set in self.sets if test_set.site != ALL]
+
+    @property
+    def main(self) -> TestSet | None:
+        """All cases, or else the first site's; None if nothing was tested."""
+        return self.sets[0] if self.sets else None
+
+    def tested(self, strategy: str, site: str, unit: Unit | None = None) -> Tested | None:
+        """The test of a strategy's one model, or of its local models taken together."""
+        for trained_at in (ALL, OWN):
+            found = self._tests.get((strategy, trained_at, site, unit or self.unit))
+            if found is not None:
+                return found
+        return None
+
+    def tests(self, strategy: str) -> list[Tested]:
+        """A strategy's tests in the order of :attr:`sets`."""
+        every = (self.tested(strategy, test_set.site) for test_set in self.sets)
+        return [tested for tested in every if tested is not None]
+
+    def tests_at(self, site: str) -> list[Tested]:
+        """Every strategy's test there."""
+        every = (self.tested(strategy, site) for strategy in self.strategies)
+        return [tested for tested in every if tested is not None]
+
+    def all_tests(self) -> list[Tested]:
+        """Every strategy's tests everywhere."""
+        return [tested for strategy in self.strategies for tested in self.tests(strategy)]
+
+    def is_local(self, strategy: str) -> bool:
+        """Whether every site has its own model."""
+        return any(tested.trained_at == OWN for tested in self.tests(strategy))
+
+    def cross_rows(self) -> list[CrossRow]:
+        """Every trained model, with its tests at sites."""
+        rows: dict[tuple[str, str], dict[str, Tested]] = {}
+        for tested in self.analysis.tested:
+            if tested.unit == self.unit and tested.trained_at != OWN and tested.tested_at != ALL:
+                key = (tested.strategy, tested.trained_at)
+                rows.setdefault(key, {})[tested.tested_at] = tested
+        ordered = sorted(rows, key=lambda key: (self._place(key[0]), key[1]))
+        return [CrossRow(*key, rows[key]) for key in ordered]
+
+    def differences(self, measure: str, unit: Unit | None = None) -> list[Difference]:
+        """The differences of a measure: by test set, then in the order of the strategies."""
+        every = self.analysis.differences
+        return sorted(
+            (d for d in every if d.measure == measure and d.unit == (unit or self.unit)),
+            key=lambda d: (
+                (d.tested_at != ALL, d.tested_at),
+                self._place(d.a),
+                self._place(d.b),
+            ),
+        )
+
+    @cached_property
+    def pairs(self) -> dict[tuple[frozenset[str], str], Difference]:
+        """Two strategies and a test set → the difference in AUC, whichever is less which."""
+        return {(frozenset((d.a, d.b)), d.tested_at): d for d in self.differences("auc")}
+
+    def _place(self, strategy: str) -> int:
+        known = strategy in self.strategies
+        return self.strategies.index(strategy) if known else len(self.strategies)

@@ -1,0 +1,60 @@
+"""Square panels of shares, one a test set, with one legend above them."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ucadi_flwr.report.comparisons import TestSet
+from ucadi_flwr.report.figures.drawing import shorten, tick
+
+ACROSS = 3
+PER_PAGE = 9
+"""Panels that fit on A4; more continue in a further figure."""
+
+SIDE = 2.3  # inches
+
+
+def panels(sets: Sequence[TestSet], horizontal: str, vertical: str) -> tuple[Figure, list[Axes]]:
+    """A figure with one square panel a test set, both axes from 0 to 1, and the diagonal."""
+    down = math.ceil(len(sets) / ACROSS)
+    across = math.ceil(len(sets) / down)
+    figure = Figure(figsize=(max(3.6, SIDE * across + 0.5), (SIDE + 0.3) * down + 0.6))
+    figure.set_layout_engine("constrained", h_pad=0.07)
+    grid = figure.subplots(down, across, squeeze=False)
+    every = list(grid.flat)
+    for axes in every[len(sets) :]:
+        axes.set_visible(False)
+    for index, (axes, test_set) in enumerate(zip(every, sets, strict=False)):
+        axes.set_title(f"{shorten(test_set.name)}, n = {test_set.most:,}", loc="left", fontsize=8)
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        shares = [0, 0.2, 0.4, 0.6, 0.8, 1]
+        axes.set_xticks(shares, [tick(value) for value in shares])
+        axes.set_yticks(shares, [tick(value) for value in shares])
+        axes.tick_params(
+            labelleft=index % across == 0, labelbottom=index + across >= len(sets), length=2.5
+        )
+        axes.grid(color="#e8e8e8", lw=0.5)
+        axes.set_axisbelow(True)
+        axes.plot([0, 1], [0, 1], color="#999999", lw=0.6)
+    figure.supxlabel(horizontal, fontsize=8)
+    figure.supylabel(vertical, fontsize=8)
+    return figure, every[: len(sets)]
+
+
+def legend(figure: Figure, entries: Mapping[str, Artist]) -> None:
+    """Above all panels, in as many columns as the figure is wide enough for."""
+    names = [shorten(name) for name in entries]
+    inches = 0.068 * max(map(len, names)) + 0.75
+    columns = max(1, min(len(names), int(figure.get_figwidth() / inches)))
+    figure.legend(
+        list(entries.values()),
+        names,
+        loc="outside upper left",
+        ncols=columns,
+        frameon=False,
+        handlelength=3.4,
+        columnspacing=1.4,
+    )

@@ -1,0 +1,85 @@
+"""Who was shown to be better than whom, and the answer in sentences."""
+
+from ucadi_flwr.report import formats
+from ucadi_flwr.report.analysis import ALL, Difference
+from ucadi_flwr.report.comparisons import Comparison, TestSet
+
+BEST, HIGHER, LOWER = "★", "▲", "▼"
+
+
+def verdict(difference: Difference, level: float) -> int:
+    """1 if ``a`` was shown to be higher than ``b``, −1 if lower, 0 if neither was shown.
+
+    Shown: the interval leaves out zero, and the corrected p-value, where there is one, is below
+    1 − ``level``.
+    """
+    corrected = difference.p_holm
+    return 0 if corrected is not None and corrected >= round(1 - level, 9) else side(difference)
+
+
+def side(difference: Difference) -> int:
+    """On which side of zero the interval lies; 0 if it holds zero or is not known."""
+    low, high = difference.difference.low, difference.difference.high
+    if low is None or high is None:
+        return 0
+    return (low > 0) - (high < 0)
+
+
+def mark(comparison: Comparison, strategy: str, site: str) -> str:
+    """▲ or ▼ if the AUC was shown to be higher or lower than the reference's; ★ if the best.
+
+    The best was shown to be higher than every other strategy that was tested there.
+    """
+    others = [tested.strategy for tested in comparison.tests_at(site)]
+    others = [other for other in others if other != strategy]
+    if others and all(_against(comparison, strategy, other, site) > 0 for other in others):
+        return BEST
+    shown = _against(comparison, strategy, comparison.reference, site)
+    return {1: HIGHER, -1: LOWER}.get(shown, "")
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    """The answer for every strategy but the reference, on the main test set."""
+    if comparison.main is None:
+        return []
+    return [
+        _sentence(comparison, strategy, comparison.main)
+        for strategy in comparison.strategies
+        if strategy != comparison.reference
+    ]
+
+
+def _against(comparison: Comparison, strategy: str, other: str, site: str) -> int:
+    difference = comparison.pairs.get((frozenset((strategy, other)), site))
+    if difference is None:
+        return 0
+    shown = verdict(difference, comparison.analysis.level)
+    return shown if difference.a == strategy else -shown
+
+
+def _sentence(comparison: Comparison, strategy: str, at: TestSet) -> str:
+    reference = comparison.reference
+    difference = comparison.pairs.get((frozenset((strategy, reference)), at.site))
+    if difference is None:
+        return f"{strategy} against {reference}: not compared."
+    where = f"on all {at.cases}" if at.site == ALL else f"on the {at.cases} of {at.site}"
+    answer = _answer(difference, comparison.analysis.level)
+    return f"{difference.a} against {difference.b} {where}: {answer}."
+
+
+def _answer(difference: Difference, level: float) -> str:
+    estimate = difference.difference
+    if estimate.mean is None:
+        return "the difference in AUC is not defined"
+    found = f"AUC {formats.signed(estimate.mean)}"
+    if estimate.low is not None or estimate.high is not None:
+        found += f" ({formats.share(estimate.low)} to {formats.share(estimate.high)})"
+    if difference.p is not None:
+        found += f", {formats.p_equals(difference.p)}"
+    if difference.p_holm is not None:
+        found += f", corrected {formats.p_value(difference.p_holm)}"
+    shown = verdict(difference, level)
+    if shown:
+        return f"{found}: {difference.a} is {'higher' if shown > 0 else 'lower'}"
+    corrected = " once corrected" if side(difference) else ""
+    return f"{found}: no difference was shown{corrected}"
