@@ -21,7 +21,7 @@ def publish(out: Path, readers: Path | None = None, reference: str | None = None
     """
     results = read_results(out / "results.json")
     analysis: Analysis | None = None
-    if any(cell.error is None and cell.models for cell in results.cells):
+    if any(model.test for cell in results.cells if cell.error is None for model in cell.models):
         analysis = analyse(out, results, reference, readers)
         write_analysis(out / "analysis.json", analysis)
         folder = out / "tables"

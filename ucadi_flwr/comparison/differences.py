@@ -1,5 +1,6 @@
 """Every strategy against the reference, on the same cases, corrected for how many there are."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -32,20 +33,21 @@ def choose_reference(found: Sequence[Arm], wanted: str | None) -> str:
 
 
 def differences(found: Sequence[Arm], reference: str, positive: int) -> list[Difference]:
-    """By measure, unit, strategy and test set; Holm's correction over all of one measure.
+    """By measure, unit, strategy and test set; Holm's correction over all of a measure and unit.
 
     Only over seeds that both have; none where they have none in common, or where the measure is not
-    defined. Scans and patients are corrected together, as both are read.
+    defined.
     """
     against = {
         (arm.unit, arm.tested_at): arm for arm in found if arm.strategy == reference and arm.main
     }
     corrected: list[Difference] = []
-    for measure in MEASURES:
+    units = list(dict.fromkeys(arm.unit for arm in found))
+    for measure, unit in itertools.product(MEASURES, units):
         rows = [
             row
             for arm in found
-            if arm.main and arm.strategy != reference
+            if arm.main and arm.strategy != reference and arm.unit == unit
             if (other := against.get((arm.unit, arm.tested_at)))
             if (row := _difference(arm, other, measure, positive))
         ]

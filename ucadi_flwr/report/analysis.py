@@ -81,7 +81,7 @@ class Difference(Part):
     measure: Literal["auc", "accuracy"]
     difference: Estimate
     p: float | None
-    p_holm: float | None = Field(description="corrected over all differences of this measure")
+    p_holm: float | None = Field(description="corrected over the differences of a measure and unit")
     method: str
 
 
