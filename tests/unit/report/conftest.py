@@ -1,6 +1,9 @@
 """Small results whose figures were worked out by hand; the tests say how."""
 
+import re
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
+from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -20,6 +23,8 @@ from ucadi_flwr.report.analysis import (
     Unit,
 )
 from ucadi_flwr.report.comparisons import Comparison
+from ucadi_flwr.report.figures.drawing import Drawing
+from ucadi_flwr.report.page import render
 from ucadi_flwr.report.results import (
     Cell,
     Failure,
@@ -216,7 +221,7 @@ def estimate(
     return Estimate(mean=mean, low=low, high=high, sd=sd)
 
 
-def tested(
+def a_test(
     strategy: str,
     trained_at: str,
     tested_at: str,
@@ -345,7 +350,7 @@ def small_analysis() -> Analysis:
         for site, cases in (("a", 60), ("b", 40), (ALL, 100)):
             auc = estimate(0.9 - shift, 0.85 - shift, 0.95 - shift, 0.01)
             tests.append(
-                tested(
+                a_test(
                     strategy,
                     trained_at,
                     site,
@@ -356,7 +361,7 @@ def small_analysis() -> Analysis:
                     held_out=trained_at not in (ALL, OWN, site),
                 )
             )
-    tests.append(tested("fedavg", ALL, ALL, estimate(0.91), unit="patient", cases=90, patients=90))
+    tests.append(a_test("fedavg", ALL, ALL, estimate(0.91), unit="patient", cases=90, patients=90))
     differences = [
         difference("ucadi", "fedavg", "a", estimate(0.02, 0.01, 0.03), 0.001, 0.004),
         difference("ucadi", "fedavg", ALL, estimate(0.001, -0.004, 0.006), 0.71, 1.0),
@@ -387,7 +392,7 @@ def of() -> SimpleNamespace:
     """The functions that build parts of an analysis."""
     return SimpleNamespace(
         estimate=estimate,
-        tested=tested,
+        tested=a_test,
         difference=difference,
         study=study,
         analysis=analysis_of,
@@ -407,6 +412,116 @@ def fair(make: Callable[..., Results]) -> Results:
 
 
 @pytest.fixture(scope="session")
+def html(fair: Results, analysis: Analysis) -> str:
+    """The page of both."""
+    return render(fair, analysis)
+
+
+@pytest.fixture(scope="session")
 def comparison(analysis: Analysis) -> Comparison:
     """The analysis in the order of its experiment."""
     return Comparison(analysis, ["local", "fedavg", "ucadi"])
+
+
+def parse(drawing: Drawing) -> ET.Element:
+    return ET.fromstring(drawing.svg())  # noqa: S314 - our own figure
+
+
+def texts(svg: ET.Element) -> list[str]:
+    return [element.text or "" for element in svg.iter("text")]
+
+
+def rows(svg: ET.Element) -> list[list[str]]:
+    """Words that stand beside each other, from top to bottom and from left to right."""
+    found: dict[int, list[tuple[float, str]]] = {}
+    for element in svg.iter("text"):
+        if "x" in element.attrib:
+            y = round(float(element.attrib["y"]))
+            found.setdefault(y, []).append((float(element.attrib["x"]), element.text or ""))
+    return [[text for _, text in sorted(found[y])] for y in sorted(found)]
+
+
+def style(element: ET.Element, name: str, otherwise: str = "") -> str:
+    found = re.search(rf"(?:^|; ){name}: (\S+?)(?:;|$)", element.get("style", ""))
+    return found.group(1) if found else otherwise
+
+
+def paths(svg: ET.Element, **wanted: str) -> list[list[tuple[float, float]]]:
+    """The corners of every path with that style, ``stroke_width="1.4"``."""
+    return [
+        [(float(x), float(y)) for x, y in re.findall(r"[ML] (\S+) (\S+)", element.attrib["d"])]
+        for element in svg.iter("path")
+        if all(style(element, k.replace("_", "-")) == v for k, v in wanted.items())
+    ]
+
+
+@pytest.fixture(scope="session")
+def svg() -> SimpleNamespace:
+    """The functions that read a drawing."""
+    return SimpleNamespace(parse=parse, texts=texts, rows=rows, style=style, paths=paths)
+
+
+VOID = {"meta", "path", "use"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes, words and tables of a page; a tag that is closed wrongly is an error."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.words: list[str] = []
+        self.captions: list[str] = []
+        self.tables: list[list[list[str]]] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "caption":
+            self.captions.append("")
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("th", "td"):
+            self.tables[-1][-1].append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" in self.open:
+            return
+        self.words += data.split()
+        if "caption" in self.open:
+            self.captions[-1] = " ".join([*self.captions[-1].split(), *data.split()])
+        if {"th", "td"} & set(self.open):
+            row = self.tables[-1][-1]
+            row[-1] = " ".join([*row[-1].split(), *data.split()])
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+    def table(self, words: str) -> list[list[str]]:
+        """The one table that has these words in its caption."""
+        pairs = zip(self.captions, self.tables, strict=True)
+        (found,) = (table for caption, table in pairs if words in caption)
+        return found
+
+
+@pytest.fixture(scope="session")
+def read() -> type[Page]:
+    """The class that reads a page: ``read(html).tables``."""
+    return Page

@@ -76,4 +76,8 @@ def test_p_values(p: float | None, text: str, sentence: str) -> None:
 
 
 def test_counts_have_their_noun() -> None:
-    assert [formats.counted(n, "case") for n in (0, 1, 1200)] == ["0 cases", "1 case", "1,200 cases"]
+    assert [formats.counted(n, "case") for n in (0, 1, 1200)] == [
+        "0 cases",
+        "1 case",
+        "1,200 cases",
+    ]

@@ -71,7 +71,7 @@ def learning_curves(curves: Sequence[Curve], over_seeds: bool = False) -> Drawin
         if look:
             lines += [_site_line(look[site]) for site in sites]
             names += map(shorten, sites)
-        elif sites:
+        else:
             lines.append(_site_line(None))
             names.append("each site")
         figure.legend(

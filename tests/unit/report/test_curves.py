@@ -1,0 +1,141 @@
+"""ROC and reliability curves: panels, lines, bands and points."""
+
+from itertools import pairwise
+from types import SimpleNamespace
+
+import pytest
+
+from ucadi_flwr.report.analysis import ALL, CalibrationBin, Roc
+from ucadi_flwr.report.comparisons import Comparison
+from ucadi_flwr.report.figures.calibration import reliability_curves
+from ucadi_flwr.report.figures.lines import looks
+from ucadi_flwr.report.figures.roc import BANDS, NAMED_READERS, roc_curves
+
+
+def test_one_panel_a_test_set_that_has_a_curve(
+    comparison: Comparison, svg: SimpleNamespace
+) -> None:
+    (drawing,) = roc_curves(comparison)
+    words = svg.texts(svg.parse(drawing))
+    assert {"all sites, n = 100", "a, n = 60"} <= set(words)
+    assert not any(word.startswith("b,") for word in words)
+    assert [word for word in words if word in comparison.strategies] == ["fedavg", "local", "ucadi"]
+
+
+def test_a_curve_is_where_its_points_are(of: SimpleNamespace, svg: SimpleNamespace) -> None:
+    (drawing,) = roc_curves(Comparison(of.analysis([of.tested("fedavg", ALL, "s")]), []))
+    line, _legend = svg.paths(svg.parse(drawing), stroke_width="1.4")
+    (x0, y0), (x1, y1), (x2, y2) = line
+    assert (x1 - x0) / (x2 - x0) == pytest.approx(0.5)
+    assert (y1 - y0) / (y2 - y0) == pytest.approx(0.8)
+    assert x2 > x0
+    assert y2 < y0  # SVG's y runs down
+
+
+def bands(svg: SimpleNamespace, comparison: Comparison) -> int:
+    (drawing,) = roc_curves(comparison)
+    return sum(
+        svg.style(path, "fill-opacity") == "0.12" for path in svg.parse(drawing).iter("path")
+    ) + sum(svg.style(use, "fill-opacity") == "0.12" for use in svg.parse(drawing).iter("use"))
+
+
+def several(of: SimpleNamespace, count: int) -> Comparison:
+    names = ["fedavg", *(f"x{i}" for i in range(count - 1))]
+    return Comparison(of.analysis([of.tested(name, ALL, "s") for name in names]), [])
+
+
+def test_few_strategies_have_bands_and_of_many_the_reference(
+    of: SimpleNamespace, svg: SimpleNamespace
+) -> None:
+    few, many = several(of, BANDS), several(of, BANDS + 1)
+    assert bands(svg, few) == BANDS
+    assert bands(svg, many) == 1
+    assert "Bands: pointwise 95 % intervals" in roc_curves(few)[0].caption
+    assert "Band: the pointwise 95 % interval over cases of fedavg" in roc_curves(many)[0].caption
+
+
+def test_a_band_that_is_not_known_is_not_drawn(of: SimpleNamespace, svg: SimpleNamespace) -> None:
+    roc = Roc(fpr=[0, 1], tpr=[0, 1], low=[None, None], high=[None, None])
+    one = Comparison(of.analysis([of.tested("fedavg", ALL, "s", roc=roc)]), [])
+    assert bands(svg, one) == 0
+    names = [f"x{i}" for i in range(BANDS + 1)]
+    no_reference = Comparison(of.analysis([of.tested(n, ALL, "s") for n in names]), [])
+    assert "Band" not in roc_curves(no_reference)[0].caption
+
+
+def test_readers_are_points_on_all_cases(comparison: Comparison, svg: SimpleNamespace) -> None:
+    (drawing,) = roc_curves(comparison)
+    words = svg.texts(svg.parse(drawing))
+    assert {"A", "majority", "fedavg, decisions"} <= set(words)
+    assert "B" not in words  # no specificity
+    assert "Hollow points: readers" in drawing.caption
+
+
+def test_many_readers_are_not_told_apart(of: SimpleNamespace, svg: SimpleNamespace) -> None:
+    reader = of.study("fedavg").readers[0]
+    readers = [reader.model_copy(update={"reader": f"r{i}"}) for i in range(NAMED_READERS + 1)]
+    study = of.study("fedavg").model_copy(update={"readers": readers})
+    analysis = of.analysis([of.tested("fedavg", ALL, ALL)], readers=[study])
+    words = svg.texts(svg.parse(roc_curves(Comparison(analysis, []))[0]))
+    assert words.count("readers") == 1
+    assert "r0" not in words
+
+
+def test_readers_without_a_point_are_not_mentioned(of: SimpleNamespace) -> None:
+    nothing = of.estimate(None)
+    study = of.study("fedavg").model_copy(
+        update={"readers": of.study("fedavg").readers[1:2], "model_specificity": nothing}
+    )
+    analysis = of.analysis([of.tested("fedavg", ALL, ALL)], readers=[study])
+    assert "Hollow" not in roc_curves(Comparison(analysis, []))[0].caption
+
+
+def test_many_test_sets_continue_in_further_figures(of: SimpleNamespace) -> None:
+    tests = [of.tested("fedavg", ALL, f"s{i:02d}") for i in range(14)]  # 9, and 5 in 2 rows
+    comparison = Comparison(of.analysis(tests), [])
+    assert [d.name for d in roc_curves(comparison)] == ["roc-1", "roc-2"]
+    assert [d.name for d in reliability_curves(comparison)] == ["calibration-1", "calibration-2"]
+
+
+def test_no_curves_no_figure(of: SimpleNamespace) -> None:
+    comparison = Comparison(of.analysis([of.tested("fedavg", ALL, "s", curves=False)]), [])
+    assert roc_curves(comparison) == []
+    assert reliability_curves(comparison) == []
+
+
+def test_bins_are_marks_whose_size_tells_their_cases(
+    of: SimpleNamespace, svg: SimpleNamespace
+) -> None:
+    bins = [
+        CalibrationBin(score=0.0, fraction=0.1, cases=90),
+        CalibrationBin(score=0.5, fraction=0.5, cases=0),
+        CalibrationBin(score=1.0, fraction=0.9, cases=10),
+    ]
+    one = Comparison(of.analysis([of.tested("fedavg", ALL, "s", calibration=bins)]), [])
+    (drawing,) = reliability_curves(one)
+    line, *_ = svg.paths(svg.parse(drawing), stroke_width="0.8", stroke="#000000")
+    assert len(line) == 2  # the empty bin has no place
+    assert line[0][0] < line[1][0]
+    assert line[0][1] > line[1][1]
+    assert "of all seeds" in drawing.caption
+    alone = one.analysis.tested[0].model_copy(update={"seeds": [0]})
+    (drawing,) = reliability_curves(Comparison(of.analysis([alone]), []))
+    assert "of all seeds" not in drawing.caption
+
+
+def test_a_strategy_without_bins_at_one_site(of: SimpleNamespace, svg: SimpleNamespace) -> None:
+    tests = [of.tested("fedavg", ALL, "s"), of.tested("x", ALL, "t")]
+    comparison = Comparison(of.analysis(tests), [])
+    for (drawing,) in (reliability_curves(comparison), roc_curves(comparison)):
+        assert {"s, n = 100", "t, n = 100", "fedavg", "x"} <= set(svg.texts(svg.parse(drawing)))
+
+
+def test_looks_are_unlike_and_the_reference_is_solid_black() -> None:
+    names = [f"x{i}" for i in range(12)]
+    found = looks([*names, "fedavg"], "fedavg")
+    assert next(iter(found)) == "fedavg"
+    assert (found["fedavg"].colour, found["fedavg"].dashes) == ("#000000", "-")
+    assert len({(look.colour, str(look.dashes)) for look in found.values()}) == 13
+    for one, other in pairwise(found.values()):
+        assert one.dashes != other.dashes  # also without colour
+        assert one.marker != other.marker

@@ -1,0 +1,148 @@
+"""Figures as SVG and as files: names, ids, words, the same bytes."""
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import matplotlib
+import pytest
+from PIL import Image
+
+from ucadi_flwr.report.analysis import Analysis
+from ucadi_flwr.report.comparisons import Comparison
+from ucadi_flwr.report.figures import draw, write_figures
+from ucadi_flwr.report.figures.drawing import shorten, tick
+from ucadi_flwr.report.figures.forest import forest_plots
+from ucadi_flwr.report.results import Results
+
+Make = Callable[..., Results]
+NAMES = ["forest-auc", "forest-accuracy", "roc", "cross-site", "learning", "calibration"]
+
+
+HOSTILE = {
+    "<script>x</script>": "<script>x</script>",
+    "a$b$c^2": "a$b$c^2",
+    "_under": "_under",
+    "广州": "广州",
+    "\"&'": "\"&'",
+    "bell\a": "bell\N{REPLACEMENT CHARACTER}",
+}
+
+
+def test_names_are_text_whatever_they_hold(
+    make: Make, of: SimpleNamespace, svg: SimpleNamespace, tmp_path: Path
+) -> None:
+    strategies, sites = list(HOSTILE)[:3], list(HOSTILE)[3:]
+    results = make([*strategies, "x"], sites)
+    tests = [of.tested(name, "all", site) for name in strategies for site in sites]
+    tests += [of.tested("x", site, site) for site in sites]
+    found = [of.difference("x", strategies[0], site, of.estimate(0.1)) for site in sites]
+    analysis = of.analysis(tests, differences=found, reference=strategies[0])
+    drawings = draw(results, analysis)
+    words = {drawing.name: svg.texts(svg.parse(drawing)) for drawing in drawings}
+    for name in strategies:
+        for key in ("cross-site", "learning", "roc", "calibration"):
+            assert words[key].count(HOSTILE[name]) == 1  # the row, the panel or the legend
+    for name in sites:
+        shown = HOSTILE[name]
+        for key in ("cross-site", "learning"):
+            assert words[key].count(shown) == 1  # the column or the legend
+        assert words["cross-site"].count(f"x: {shown}") == 1
+        assert f"{shown}, 100 cases" in words["forest-auc"]
+        for key in ("roc", "calibration"):
+            assert f"{shown}, n = 100" in words[key]
+    assert f"AUC less that of {strategies[0]}" in words["forest-auc"]
+    assert not any("<script" in drawing.svg() for drawing in drawings)
+    for path in drawings[0].write(tmp_path)[:1]:
+        ET.parse(path)  # noqa: S314 - our own figure
+
+
+def test_words_that_xml_cannot_hold_are_replaced(svg: SimpleNamespace, of: SimpleNamespace) -> None:
+    found = [of.difference("x", "bell\a", "s", of.estimate(0.1))]
+    tests = [of.tested("x", "all", "s")]
+    analysis = of.analysis(tests, differences=found, reference="bell\a")
+    (drawing,) = forest_plots(Comparison(analysis, []))
+    assert svg.parse(drawing).findtext("title") == "Differences in AUC from bell\ufffd"
+
+
+@pytest.fixture(scope="module")
+def written(
+    fair: Results, analysis: Analysis, tmp_path_factory: pytest.TempPathFactory
+) -> list[Path]:
+    return write_figures(fair, analysis, tmp_path_factory.mktemp("out") / "new" / "figures")
+
+
+def test_every_figure_is_written_twice(written: list[Path]) -> None:
+    assert [path.name for path in written] == [f"{n}.{s}" for n in NAMES for s in ("svg", "png")]
+    assert sorted(written[0].parent.iterdir()) == sorted(written)
+    for path in written:
+        if path.suffix == ".png":
+            with Image.open(path) as image:
+                assert image.info["dpi"] == pytest.approx((200, 200), abs=0.1)
+                assert image.info["Title"]
+                assert image.info["Description"]
+                assert "Software" not in image.info
+                assert image.getpixel((0, 0)) == (255, 255, 255, 255)
+        else:
+            root = ET.parse(path).getroot()  # noqa: S314 - our own figure
+            assert root.tag == "{http://www.w3.org/2000/svg}svg"
+            words = [root.find(f"{{http://www.w3.org/2000/svg}}{tag}") for tag in ("title", "desc")]
+            assert all(word is not None and word.text for word in words)
+            assert not re.search(r"url\(|data:|<script|<image", path.read_text())
+
+
+def test_the_same_input_gives_the_same_bytes(
+    fair: Results, analysis: Analysis, written: list[Path], tmp_path: Path
+) -> None:
+    first = [path.read_bytes() for path in written]
+    with matplotlib.rc_context({"axes.grid": True, "font.size": 30.0}):  # the user's own
+        second = [path.read_bytes() for path in write_figures(fair, analysis, tmp_path)]
+    assert first == second
+
+
+def test_what_an_earlier_call_left_goes_and_other_files_stay(fair: Results, tmp_path: Path) -> None:
+    for name in ("roc-2.svg", "roc-2.png", "forest-auc.svg", "rocket.png", "roc.txt", "a-roc.svg"):
+        (tmp_path / name).write_text("old")
+    write_figures(fair, None, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("a-roc.svg", "cross-site.png", "cross-site.svg", "learning.png", "learning.svg"),
+        *("roc.txt", "rocket.png"),
+    ]
+
+
+def test_nothing_finished_no_figure(results: Results, tmp_path: Path) -> None:
+    failed = [cell for cell in results.cells if cell.error is not None]
+    assert write_figures(results.model_copy(update={"cells": failed}), None, tmp_path) == []
+
+
+def test_ids_and_references_carry_the_figures_name(
+    fair: Results, analysis: Analysis, svg: SimpleNamespace
+) -> None:
+    for drawing in draw(fair, analysis):
+        root = svg.parse(drawing)
+        ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
+        assert len(set(ids)) == len(ids)
+        assert all(name.startswith(f"{drawing.name}-") for name in ids)
+        links = {element.attrib["href"].removeprefix("#") for element in root.iter("use")}
+        assert links <= set(ids)
+        title, description = root.attrib["aria-labelledby"].split()
+        assert {title, description} <= set(ids)
+        assert (root.findtext("title"), root.findtext("desc")) == (
+            drawing.title,
+            drawing.description,
+        )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (-0.0, "0"), (1.0, "1"), (0.2, ".2"), (-0.05, "−.05"), (-1e-6, "0"), (2.5, "2.5")],
+)
+def test_ticks(value: float, text: str) -> None:
+    assert tick(value) == text
+
+
+def test_shortened_names_keep_both_ends() -> None:
+    assert shorten("abcdefghij", 6) == "ab…hij"
+    assert shorten("abcdef", 6) == "abcdef"

@@ -1,0 +1,116 @@
+"""Forest plots: every difference at its place, with its words beside it."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from ucadi_flwr.report.analysis import ALL
+from ucadi_flwr.report.comparisons import Comparison
+from ucadi_flwr.report.figures.forest import LINES, forest_plots
+
+
+def one(of: SimpleNamespace, *differences: object, names: tuple[str, ...] = ()) -> Comparison:
+    tests = [of.tested(name, ALL, "s") for name in ("fedavg", "x", *names)]
+    return Comparison(of.analysis(tests, differences=list(differences)), [])
+
+
+def test_lines_stand_under_their_test_set(comparison: Comparison, svg: SimpleNamespace) -> None:
+    auc, accuracy = forest_plots(comparison)
+    assert (auc.name, accuracy.name) == ("forest-auc", "forest-accuracy")
+    words = [row for row in svg.rows(svg.parse(auc)) if any(char.isalpha() for char in row[0])]
+    assert words == [
+        ["strategies", "difference (95 % CI)", "p, corrected"],
+        ["all sites, 100 cases"],
+        ["local − fedavg", "−.050 (−.070 to −.030)", "< .001"],
+        ["ucadi − fedavg", "+.001 (−.004 to .006)", "1"],
+        ["a, 60 cases"],
+        ["local − ucadi", "−.030 (−.050 to −.010)", ".010"],
+        ["ucadi − fedavg", "+.020 (.010 to .030)", ".004"],
+        ["difference in AUC"],
+    ]
+
+
+def test_against_the_reference_alone_its_name_is_left_out(
+    comparison: Comparison, svg: SimpleNamespace
+) -> None:
+    _, accuracy = forest_plots(comparison)
+    words = svg.texts(svg.parse(accuracy))
+    assert "local" in words
+    assert "accuracy less that of fedavg" in words
+    assert "strategy" in words
+    assert accuracy.title == "Differences in accuracy from fedavg"
+
+
+def test_marks_lie_where_the_figures_are(of: SimpleNamespace, svg: SimpleNamespace) -> None:
+    low, high = of.estimate(-0.02, -0.04, 0.0), of.estimate(0.02, 0.0, 0.04)
+    comparison = one(
+        of, of.difference("x", "fedavg", "s", low), of.difference("y", "fedavg", "s", high)
+    )
+    (drawing,) = forest_plots(comparison)
+    root = svg.parse(drawing)
+    ((zero, _), _), *_ = svg.paths(root, stroke_width="0.8", stroke="#555555")
+    first, second = svg.paths(root, stroke_width="1.1")
+    assert first[0][0] < first[1][0] == pytest.approx(zero)
+    assert second[0][0] == pytest.approx(zero)
+    assert zero - first[0][0] == pytest.approx(second[1][0] - zero)
+    assert first[0][1] < second[0][1]
+
+
+def test_filled_is_shown_and_hollow_is_not(of: SimpleNamespace, svg: SimpleNamespace) -> None:
+    shown = of.difference("x", "fedavg", "s", of.estimate(0.02, 0.01, 0.03), 0.001, 0.01)
+    not_shown = of.difference("x", "fedavg", "s", of.estimate(0.02, 0.01, 0.03), 0.02, 0.1)
+    fills = []
+    for difference in (shown, not_shown):
+        root = svg.parse(forest_plots(one(of, difference))[0])
+        uses = [svg.style(use, "fill", "#000000") for use in root.iter("use")]
+        fills.append("#ffffff" in uses)
+    assert fills == [False, True]
+
+
+def test_a_very_wide_interval_is_cut_with_an_arrow(of: SimpleNamespace) -> None:
+    narrow = [
+        of.difference(f"s{i}", "fedavg", "s", of.estimate(0.0, -0.01, 0.01)) for i in range(4)
+    ]
+    wide = of.difference("x", "fedavg", "s", of.estimate(0.3, -0.5, 0.9))
+    (drawing,) = forest_plots(one(of, *narrow, wide))
+    assert "Arrows: the interval goes on." in drawing.caption
+    assert "Arrows" not in forest_plots(one(of, *narrow))[0].caption
+
+
+@pytest.mark.parametrize("found", [(0.0, 0.0, 0.0), (0.01, None, None), (0.0, None, 0.01)])
+def test_differences_without_width(
+    found: tuple[float, float | None, float | None], of: SimpleNamespace, svg: SimpleNamespace
+) -> None:
+    (drawing,) = forest_plots(one(of, of.difference("x", "fedavg", "s", of.estimate(*found))))
+    assert "x" in svg.texts(svg.parse(drawing))
+
+
+def test_what_is_not_defined_has_no_line(of: SimpleNamespace) -> None:
+    assert forest_plots(one(of, of.difference("x", "fedavg", "s", of.estimate(None)))) == []
+    assert forest_plots(one(of)) == []
+
+
+def test_a_test_set_that_only_differences_name(of: SimpleNamespace, svg: SimpleNamespace) -> None:
+    (drawing,) = forest_plots(one(of, of.difference("x", "fedavg", "gone", of.estimate(0.1))))
+    assert "gone" in svg.texts(svg.parse(drawing))
+
+
+@pytest.mark.parametrize(
+    ("strategies", "sites", "parts"),
+    [(4, 3, 1), (13, 3, 1), (14, 3, 2), (LINES - 1, 1, 1), (LINES, 1, 2), (LINES, 2, 4)],
+)
+def test_long_plots_continue_in_further_figures(
+    strategies: int, sites: int, parts: int, of: SimpleNamespace, svg: SimpleNamespace
+) -> None:
+    found = [
+        of.difference(f"x{i:02d}", "fedavg", f"s{k}", of.estimate(0.0, -0.01, 0.01))
+        for k in range(sites)
+        for i in range(strategies)
+    ]
+    drawings = forest_plots(one(of, *found))
+    assert len(drawings) == parts
+    words = [word for drawing in drawings for word in svg.texts(svg.parse(drawing))]
+    assert sum(word.startswith("x") for word in words) == strategies * sites
+    if parts > 1:
+        assert drawings[0].name == "forest-auc-1"
+        assert drawings[0].caption.endswith(f"Part 1 of {parts}.")

@@ -1,0 +1,88 @@
+"""Learning curves: loss over rounds and over what was sent."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+from ucadi_flwr.report import tables
+from ucadi_flwr.report.figures.drawing import Drawing
+from ucadi_flwr.report.figures.learning import learning_curves
+from ucadi_flwr.report.results import Results
+from ucadi_flwr.report.tables import Curve
+
+Make = Callable[..., Results]
+
+
+def drawn(results: Results) -> Drawing:
+    return learning_curves(tables.curves(results))
+
+
+def test_curves_have_a_panel_a_strategy_and_tell_few_sites_apart(
+    make: Make, svg: SimpleNamespace
+) -> None:
+    names = [f"fed{i}" for i in range(5)]
+    root = svg.parse(drawn(make(names, ["a", "b"])))
+    assert [text for text in svg.texts(root) if text in names] == names
+    assert {"mean over sites", "a", "b", "round", "training loss"} <= set(svg.texts(root))
+    dashes = {svg.style(path, "stroke-dasharray") for path in root.iter("path")}
+    assert len(dashes - {""}) >= 2
+
+
+def test_curves_of_many_sites_are_one_bundle(make: Make, svg: SimpleNamespace) -> None:
+    sites = [f"s{i}" for i in range(7)]
+    words = svg.texts(svg.parse(drawn(make(["fedavg"], sites))))
+    assert "each site" in words
+    assert not set(sites) & set(words)
+
+
+def test_a_strategy_without_sites_has_its_mean_only(svg: SimpleNamespace) -> None:
+    words = svg.texts(svg.parse(learning_curves([Curve("central", [(1, 2.0)], {}, {})])))
+    assert "mean over sites" in words
+    assert "each site" not in words
+
+
+def test_rounds_are_whole_numbers(make: Make, svg: SimpleNamespace) -> None:
+    results = make(["fedavg"], ["a"])
+    rounds = results.cells[0].rounds[:1]
+    cell = results.cells[0].model_copy(update={"rounds": rounds})
+    ticks = svg.texts(svg.parse(drawn(results.model_copy(update={"cells": [cell]}))))
+    assert ticks.count("1") == 1
+
+
+def test_the_highest_line_is_the_highest_loss(svg: SimpleNamespace) -> None:
+    root = svg.parse(learning_curves([Curve("fedavg", [(1, 2.0), (2, 1.0)], {}, {})]))
+    (x1, y1), (x2, y2) = svg.paths(root, stroke_width="1.8")[0]
+    assert x1 < x2
+    assert y1 < y2  # SVG's y runs down
+
+
+def test_the_axis_above_has_megabytes_of_one_site(svg: SimpleNamespace) -> None:
+    losses = [(number, 1.0) for number in (1, 2, 3, 4)]
+    sent = {number: 1.5 * number for number in (1, 2, 3, 4)}
+    one = learning_curves([Curve("fedavg", losses, {}, sent), Curve("local", losses, {}, {})])
+    words = svg.texts(svg.parse(one))
+    assert "MB a site" in words
+    assert {"3", "6"} <= set(words)  # above rounds 2 and 4
+    assert words.count("nothing is shared") == 1
+    assert "Above a panel" in one.caption
+
+
+def test_gigabytes_and_rounds_that_were_not_run(svg: SimpleNamespace) -> None:
+    losses = [(number, 1.0) for number in (1, 2, 3, 4)]
+    words = svg.texts(
+        svg.parse(learning_curves([Curve("fedavg", losses, {}, {1: 500.0, 2: 1250.0})]))
+    )
+    assert "GB a site" in words
+    assert words.count("1.25") == 1  # above round 2; there is none above round 4
+    assert words.count("4") == 1
+
+
+def test_nothing_is_said_of_bytes_if_nothing_was_sent(svg: SimpleNamespace) -> None:
+    one = learning_curves([Curve("local", [(1, 1.0)], {}, {1: 0.0})])
+    assert "Above a panel" not in one.caption
+    assert not any("a site" in word or "shared" in word for word in svg.texts(svg.parse(one)))
+
+
+def test_the_caption_tells_of_seeds_if_there_are_several() -> None:
+    curves = [Curve("local", [(1, 1.0)], {}, {})]
+    assert "over seeds" in learning_curves(curves, over_seeds=True).caption
+    assert "over seeds" not in learning_curves(curves).caption
