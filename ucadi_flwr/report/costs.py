@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from ucadi_flwr.report.analysis import ALL
 from ucadi_flwr.report.results import Cell, Results, Round
 from ucadi_flwr.report.tables import finished
 
@@ -57,14 +58,16 @@ def costs(results: Results) -> list[Cost]:
                 per_round=_mean([seconds_of(record) for record in records]),
                 bytes_up=sum(r.bytes_up for r in records) / max(len(records), 1) / sites,
                 bytes_down=sum(r.bytes_down for r in records) / max(len(records), 1) / sites,
-                megabits=fmean(map(shared, cells)) * 8 / 1e6,
+                megabits=fmean(shared(cell, results) for cell in cells) * 8 / 1e6,
             )
         )
     return rows
 
 
-def shared(cell: Cell) -> int:
-    """Bytes that a run sent, both ways, all rounds and sites."""
+def shared(cell: Cell, results: Results) -> int:
+    """Bytes that a run sent, both ways, all rounds and sites; pooling moves all images once (S2)."""
+    if cell.rounds and all(set(record.sites) == {ALL} for record in cell.rounds):
+        return sum(site.train_bytes for site in results.sites.values())
     return sum(record.bytes_up + record.bytes_down for record in cell.rounds)
 
 

@@ -42,10 +42,10 @@ def test_costs_are_means_over_runs_that_finished(results: Results) -> None:
     assert (local.bytes_up, local.bytes_down, local.megabits) == (0, 0, 0)
     # one round of 2 s: 1 trained, 0.5 protected, 0.1 added, 0.4 remain
     assert central.per_round == Seconds(2.0, 1.0, 0.5, 0.1, pytest.approx(0.4))
-    # 1 MB up and 2 down over 3 sites; 3 MB are 24 Mbit
+    # 1 MB up and 2 down over 3 sites; what pooling shares are the images
     assert central.bytes_up == pytest.approx(1e6 / 3)
     assert central.bytes_down == pytest.approx(2e6 / 3)
-    assert central.megabits == pytest.approx(24)
+    assert central.megabits == 0
     # rounds (2 + 3) / 2; seconds (10 + 20) / 2
     assert (fedavg.runs, fedavg.parameters, fedavg.rounds, fedavg.seconds) == (2, 1234567, 2.5, 15)
     # five rounds of 1, 2, 3, 6, 3 s, the last without sites: train 4 × 1 / 5, protect 4 × 0.5 / 5
@@ -57,6 +57,15 @@ def test_costs_are_means_over_runs_that_finished(results: Results) -> None:
     # up 1.25 + 2.5 + 1 + 1 + 0 = 5.75 MB in five rounds of three sites
     assert fedavg.bytes_up == pytest.approx(5.75e6 / 15)
     # a run: (3.75 + 2) / 2 up, twice that down: 8.625 MB are 69 Mbit
+    assert fedavg.megabits == pytest.approx(69)
+
+
+def test_pooling_moves_every_training_image_once(results: Results) -> None:
+    sites = {
+        n: site.model_copy(update={"train_bytes": 1_000_000}) for n, site in results.sites.items()
+    }
+    local, central, fedavg = costs(results.model_copy(update={"sites": sites}))
+    assert (local.megabits, central.megabits) == (0, 24)
     assert fedavg.megabits == pytest.approx(69)
 
 
