@@ -65,7 +65,7 @@ def costs(results: Results) -> list[Cost]:
 
 
 def shared(cell: Cell, results: Results) -> int:
-    """Bytes that a run sent, both ways, all rounds and sites; pooling moves all images once (S2)."""
+    """Bytes that a run sent, both ways and from all sites; pooling moves every image once (S2)."""
     if cell.rounds and all(set(record.sites) == {ALL} for record in cell.rounds):
         return sum(site.train_bytes for site in results.sites.values())
     return sum(record.bytes_up + record.bytes_down for record in cell.rounds)
