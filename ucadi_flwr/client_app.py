@@ -4,6 +4,8 @@ A message's ``config`` says what to do, and the digests of the recipes that it w
 """
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +15,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 from flwr.common import Scalar
 
-from ucadi_flwr.data.sites import Division, open_sites, pooled
+from ucadi_flwr.data.sites import Division, check_site_name, open_sites, pooled
 from ucadi_flwr.errors import DataError, FederationError, ProtectionError
 from ucadi_flwr.exchange.agreement import Agreement
 from ucadi_flwr.exchange.memory import SiteMemory
@@ -107,9 +109,13 @@ def evaluate(message: Message, context: Context) -> Message:
 def open_client(message: Message, context: Context) -> SiteClient:
     """The site that this node is, after its own copies of the recipes were checked.
 
-    In a simulation the partition number picks the site among those of the run's data folder.
+    A deployed node's configuration names its ``site``, its ``data-dir``, a ``cache-dir`` of its
+    own, its ``key`` and, if need be, ``threads``. In a simulation the partition number picks a
+    site of the run's data folder.
     """
-    run = RunConfig.read(context.run_config)
+    run, deployed = RunConfig.read(context.run_config), "data-dir" in context.node_config
+    if deployed and any(set(name) & set("./\\") for name in (run.task, run.strategy)):
+        raise FederationError("a site takes recipes by their names, from its own copies")
     config = message.content.config_records["config"]
     task = loader.load(TaskRecipe, run.task)
     strategy = loader.load(StrategyRecipe, run.strategy)
@@ -119,6 +125,8 @@ def open_client(message: Message, context: Context) -> SiteClient:
                 f"recipe {recipe.name} differs from the server's ({key} {str(config[key])[:12]}…); "
                 "bring both to the same version"
             )
+    if deployed:
+        return _deployed(context, task, strategy)
     torch.set_num_threads(run.threads)
     division = Division(run.sites or None, run.held_out, run.folds, run.fold)
     sites = open_sites(run.data_folder, task, division)
@@ -131,6 +139,20 @@ def open_client(message: Message, context: Context) -> SiteClient:
     return SiteClient(
         task, strategy, site, cache=run.folder / "cache", predictions=run.cell / "predictions"
     )
+
+
+def _deployed(context: Context, task: TaskRecipe, strategy: StrategyRecipe) -> SiteClient:
+    """A hospital's own node: nothing that a server says names a file here."""
+    if strategy.cohort == "pooled":
+        raise FederationError(f"strategy {strategy.name} pools images; no site gives them away")
+    node = context.node_config
+    torch.set_num_threads(int(node.get("threads", os.cpu_count() or 1)))
+    data, name = Path(str(node["data-dir"])), check_site_name(str(node.get("site", "")))
+    sites = open_sites(data, task)
+    if len(sites) != 1:
+        raise DataError(f"{data}: has {len(sites)} sites ({', '.join(sites)}); a node is one site")
+    site = replace(next(iter(sites.values())), name=name)
+    return SiteClient(task, strategy, site, cache=Path(str(node["cache-dir"])))
 
 
 def open_exchange(client: SiteClient, config: dict[str, Scalar], context: Context) -> SiteExchange:
@@ -147,8 +169,9 @@ def _key(client: SiteClient, context: Context) -> SiteKey | None:
     scheme = client.strategy.protection.scheme
     if scheme == "none":
         return None
-    simulated = RunConfig.read(context.run_config).key
-    path = str(context.node_config.get("key", "")) or simulated
+    node = context.node_config
+    simulated = "" if "data-dir" in node else RunConfig.read(context.run_config).key
+    path = str(node.get("key", "")) or simulated
     if not path:
         raise ProtectionError(
             f"strategy {client.strategy.name} encrypts and this site has no key: start its node "

@@ -16,7 +16,7 @@ from ucadi_flwr.aggregation.optimizers import Moments, step
 from ucadi_flwr.build import make_model
 from ucadi_flwr.client_app import app
 from ucadi_flwr.cohort import Cohort
-from ucadi_flwr.errors import FederationError, ProtectionError
+from ucadi_flwr.errors import DataError, FederationError, ProtectionError
 from ucadi_flwr.exchange.agreement import Agreement
 from ucadi_flwr.models.state import read_state, trainable_names
 from ucadi_flwr.protection import ranges
@@ -408,6 +408,38 @@ def test_keys_that_are_missing_or_wrong_are_told(config: Config) -> None:
     ckks = config("fedavg-ckks", scheme="ckks")
     with pytest.raises(FederationError, match="is a key for ckks; the strategy needs bfv"):
         run(made.model_copy(update={"key": ckks.key}))
+
+
+def test_deployed_nodes_have_their_own_data_name_and_key(
+    config: Config, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it comes from the run's settings; the model is the simulation's."""
+    simulated = config("ucadi", scheme="bfv", name="simulated")
+    run(simulated)
+    made = config("ucadi", scheme="bfv", name="deployed")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "tiny.yaml").write_text(Path(made.task).read_text())
+    changes = {"task": "tiny", "data": "/nowhere", "key": "/nowhere/key"}
+    made = made.model_copy(update=changes)
+    settings = made.model_dump()
+    network = LoopbackGrid(app, settings, nodes=3)
+    for context, site in zip(network.contexts.values(), SIZES, strict=True):
+        context.node_config = {
+            **{"site": site, "data-dir": str(data / site), "key": simulated.key, "threads": 1},
+            "cache-dir": str(made.cell / "caches" / site),
+        }
+    run_cell(network, made, Journal(made.server / "journal.jsonl"))
+    deployed = opened(made.model_copy(update={"key": simulated.key})).state
+    assert same(deployed, opened(simulated).state)
+    assert not (made.cell / "predictions").exists()
+    network.contexts[101].node_config["data-dir"] = str(data)
+    again = next(m for m in network.pushed if m.metadata.message_type == "query")
+    with pytest.raises(DataError, match=r"has 3 sites \(a, b, c\); a node is one site"):
+        app(again, network.contexts[101])
+    network.contexts[101].run_config = {**settings, "task": simulated.task}
+    with pytest.raises(FederationError, match="takes recipes by their names"):
+        app(again, network.contexts[101])
 
 
 # ---------------------------------------------------------------- secrecy

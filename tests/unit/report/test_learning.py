@@ -58,11 +58,16 @@ def test_the_highest_line_is_the_highest_loss(svg: SimpleNamespace) -> None:
 def test_the_axis_above_has_megabytes_of_one_site(svg: SimpleNamespace) -> None:
     losses = [(number, 1.0) for number in (1, 2, 3, 4)]
     sent = {number: 1.5 * number for number in (1, 2, 3, 4)}
-    one = learning_curves([Curve("fedavg", losses, {}, sent), Curve("local", losses, {}, {})])
+    curves = [
+        Curve("fedavg", losses, {}, sent),
+        Curve("local", losses, {"a": losses}, {}),
+        Curve("central", losses, {}, {}),
+    ]
+    one = learning_curves(curves)
     words = svg.texts(svg.parse(one))
     assert "MB a site" in words
     assert {"3", "6"} <= set(words)  # above rounds 2 and 4
-    assert words.count("nothing is shared") == 1
+    assert words.count("nothing is shared") == words.count("images are pooled") == 1
     assert "Above a panel" in one.caption
 
 

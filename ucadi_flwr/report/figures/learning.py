@@ -57,7 +57,7 @@ def learning_curves(curves: Sequence[Curve], over_seeds: bool = False) -> Drawin
                 _draw_megabytes(axes, curve)
             elif sent:
                 axes.annotate(
-                    "nothing is shared",
+                    "nothing is shared" if curve.sites else "images are pooled",
                     (0, 1),
                     (0, 4),
                     "axes fraction",
