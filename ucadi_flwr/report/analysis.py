@@ -7,10 +7,9 @@ be computed again from them at any time. Unknown keys are errors.
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from ucadi_flwr.errors import DataError
-from ucadi_flwr.report.results import MAX_BYTES, Part
+from ucadi_flwr.report.results import Part, read_document, write_document
 
 ALL = "all"
 """``tested_at`` of all sites' test cases together, and ``trained_at`` of a model of all sites."""
@@ -122,20 +121,9 @@ class Analysis(Part):
 
 def write_analysis(path: Path, analysis: Analysis) -> None:
     """Write atomically."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(analysis.model_dump_json(indent=1), encoding="utf-8")
-    partial.replace(path)
+    write_document(path, analysis)
 
 
 def read_analysis(path: Path) -> Analysis:
     """Read and check; raise :class:`DataError` naming the file and the first problem."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{path}: larger than {MAX_BYTES} bytes; no analysis")
-        return Analysis.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; run ucadi report on the folder") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path}: {where}: {first['msg']}") from None
+    return read_document(path, Analysis, "run ucadi report on the folder")

@@ -1,11 +1,13 @@
 """``results.json``: what an experiment found, as a typed document. docs/results.md explains it."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ucadi_flwr.errors import DataError
+
+Document = TypeVar("Document", bound="Part")
 
 MAX_BYTES = 256 * 2**20
 """A larger results.json (bytes) is refused unread."""
@@ -144,19 +146,29 @@ class Results(Part):
 
 def write_results(path: Path, results: Results) -> None:
     """Write atomically."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(results.model_dump_json(indent=2), encoding="utf-8")
-    partial.replace(path)
+    write_document(path, results)
 
 
 def read_results(path: Path) -> Results:
     """Read and check; raise :class:`DataError` naming the file and the first problem."""
+    return read_document(path, Results, "run an experiment first")
+
+
+def write_document(path: Path, document: Part) -> None:
+    """Write atomically: the old document stays, or the new one is there whole."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(document.model_dump_json(indent=2), encoding="utf-8")
+    partial.replace(path)
+
+
+def read_document(path: Path, kind: type[Document], remedy: str) -> Document:
+    """Read and check one document; ``remedy`` says what to do where there is none."""
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{path}: larger than {MAX_BYTES} bytes; not a results file")
-        return Results.model_validate_json(path.read_bytes())
+            raise DataError(f"{path}: larger than {MAX_BYTES} bytes; not a file of results")
+        return kind.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; run an experiment first") from None
+        raise DataError(f"{path}: {error.strerror}; {remedy}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
