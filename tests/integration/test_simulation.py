@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -39,8 +40,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SIZES = {"a": 12, "b": 8}
 
 
-def engine_processes() -> set[int]:
-    """Processes of any engine of ours: its private home is in their environment or files.
+def engine_processes(owner: int) -> set[int]:
+    """Processes of the engine that this process started: its home is in their environment or files.
 
     Ray's workers overwrite their environment with their title, but keep their logs open.
     """
@@ -49,7 +50,7 @@ def engine_processes() -> set[int]:
         try:
             folder = Path("/proc") / str(process.pid) / "fd"
             files = [str(link.readlink()) for link in folder.iterdir()]
-            if any("/ucadi-" in text for text in (*process.environ().values(), *files)):
+            if any(f"/ucadi-{owner}-" in text for text in (*process.environ().values(), *files)):
                 found.add(process.pid)
         except (psutil.Error, OSError):
             continue
@@ -61,7 +62,6 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One experiment with every cohort; the folder that it wrote."""
     folder = tmp_path_factory.mktemp("experiment")
     tiny.write_sites(folder / "data", SIZES)
-    before = engine_processes()
     words = ["--task", tiny.write_task(folder), "--data", folder / "data", "--rounds", "1"]
     doomed = folder / "doomed.yaml"
     text = "schema_version: 1\nname: doomed\nsummary: too hasty\nround-timeout: 0.01\n"
@@ -73,7 +73,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(told):
         assert run_sim.main(list(map(str, words))) == 0
     assert said.getvalue() == f"report: {folder / 'out' / 'report.html'}\n"
-    assert engine_processes() <= before
+    assert not engine_processes(os.getpid())
     for word in ("fedavg · seed 0", "round 1/1", "loss"):
         assert word in told.getvalue()
     return folder
@@ -116,7 +116,8 @@ def test_a_cell_that_fails_is_reported_and_the_others_go_on(experiment: Path) ->
     )
     assert cell.error is not None
     assert "0 sites answered and min-sites is 1" in cell.error
-    assert "a: no answer within 0 s" in cell.error
+    late = r"a: (no answer within 0 s|the message could not be sent)"  # or expired before it left
+    assert re.search(late, cell.error)
     assert cell.models == []
     assert "0 sites answered" in (experiment / "out" / "report.html").read_text()
 
@@ -309,7 +310,6 @@ def test_readers_of_other_cases_are_refused_before_training(
 def test_an_ended_run_leaves_no_process_behind(tmp_path: Path, sign: int, status: int) -> None:
     """In mid-run, by SIGTERM or Ctrl-C."""
     tiny.write_sites(tmp_path / "data", SIZES)
-    before = engine_processes()
     words = ["--task", tiny.write_task(tmp_path), "--data", tmp_path / "data", "--rounds", "500"]
     words += ["--strategy", "fedavg", "--out", tmp_path / "out"]
     process = subprocess.Popen(
@@ -321,10 +321,10 @@ def test_an_ended_run_leaves_no_process_behind(tmp_path: Path, sign: int, status
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.5)
-    assert len(engine_processes() - before) >= 3
+    assert len(engine_processes(process.pid)) >= 3
     process.send_signal(sign)
     assert process.wait(100) == status
-    assert engine_processes() <= before
+    assert not engine_processes(process.pid)
     assert not (tmp_path / "out" / "cache").exists()
     assert not (tmp_path / "out" / "report.html").exists()
 

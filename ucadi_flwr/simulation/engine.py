@@ -53,7 +53,9 @@ class Engine:
     def __init__(self) -> None:
         short = Path("/tmp")  # noqa: S108 - Ray's sockets need a short path (107 bytes)
         self._folder = tempfile.TemporaryDirectory(
-            prefix="ucadi-", dir=short if short.is_dir() else None, ignore_cleanup_errors=True
+            prefix=f"ucadi-{os.getpid()}-",  # whose it is, should it ever be left behind
+            dir=short if short.is_dir() else None,
+            ignore_cleanup_errors=True,
         )
         self.home = Path(self._folder.name)
         inherited = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}

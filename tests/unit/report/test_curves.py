@@ -71,6 +71,12 @@ def test_readers_are_points_on_all_cases(comparison: Comparison, svg: SimpleName
     assert "Hollow points: readers" in drawing.caption
 
 
+def test_readers_of_the_only_site(of: SimpleNamespace) -> None:
+    tests = [of.tested("fedavg", ALL, site) for site in ("a", ALL)]
+    comparison = Comparison(of.analysis(tests, readers=[of.study("fedavg")]), [])
+    assert "Hollow" in roc_curves(comparison)[0].caption
+
+
 def test_many_readers_are_not_told_apart(of: SimpleNamespace, svg: SimpleNamespace) -> None:
     reader = of.study("fedavg").readers[0]
     readers = [reader.model_copy(update={"reader": f"r{i}"}) for i in range(NAMED_READERS + 1)]

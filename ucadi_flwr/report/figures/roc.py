@@ -58,7 +58,7 @@ def _draw(
                 curve = curves.get((strategy, test_set.site))
                 if curve is not None:
                     _draw_curve(axes, curve, _line(look, strategy), strategy in banded)
-            if test_set.site == ALL:
+            if test_set.site == ALL or len(comparison.sets) == 1:
                 points = _draw_readers(axes, comparison.analysis.readers)
         legend(figure, entries)
     words = _bands(comparison, len(banded), len(look)) + words
