@@ -13,6 +13,10 @@ from rich.progress import Progress as Bars
 from ucadi_flwr.commands import keys
 from ucadi_flwr.commands.open_run import open_run
 from ucadi_flwr.commands.provision import provision
+from ucadi_flwr.commands.server import server
+from ucadi_flwr.commands.site import site
+from ucadi_flwr.commands.status import status
+from ucadi_flwr.commands.submit import submit
 from ucadi_flwr.data.prepare import prepare as prepare_tree
 from ucadi_flwr.data.series import MIN_SLICES
 from ucadi_flwr.errors import UcadiError
@@ -28,7 +32,8 @@ app = typer.Typer(
 
 app.add_typer(keys.app, name="keys")
 app.command("open")(open_run)
-app.command()(provision)
+for command in (provision, server, site, submit, status):
+    app.command()(command)
 
 
 @contextmanager

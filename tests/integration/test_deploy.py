@@ -1,0 +1,203 @@
+"""A federation by its own commands: a server, three sites over TLS, and a node that is killed."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import tiny
+from federation import SIZES, configs, run
+
+from ucadi_flwr.deploy.control import Control
+from ucadi_flwr.deploy.state import State
+from ucadi_flwr.protection.keys import SiteKey
+from ucadi_flwr.provision import commands
+from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.strategy import StrategyRecipe
+from ucadi_flwr.recipes.task import TaskRecipe
+from ucadi_flwr.sealed_run import FILE, open_sealed
+from ucadi_flwr.simulation.engine import free_port, stop
+
+pytestmark = pytest.mark.slow
+
+SECONDS = 400.0
+"""Every message starts a process that imports PyTorch; four of those on two busy cores are slow."""
+
+COMMAND = """\
+import typer
+from ucadi_flwr.cli import reporting_errors
+from ucadi_flwr.commands.{0} import {0}
+with reporting_errors():
+    typer.run({0})
+"""
+
+
+class Federation:
+    """A kit, and every command of it as a process of its own, in one working folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.kit = folder / "KIT"
+        commands.make(self.kit, f"127.0.0.1:{free_port()}", SIZES, "bfv")
+        self.data = tiny.write_sites(folder / "data", SIZES)
+        (folder / "tasks").mkdir()
+        self.task = tiny.write_task(folder / "tasks")
+        self.state = State(folder / "state")
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, *words: object) -> subprocess.Popen[bytes]:
+        """``ucadi`` with these words; what it says is in ``said(name)``."""
+        with (self.folder / f"{name}.out").open("ab") as output:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-c", COMMAND.format(words[0]), *map(str, words[1:])],
+                cwd=self.folder,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return self.processes[name]
+
+    def said(self, name: str) -> str:
+        return (self.folder / f"{name}.out").read_text(encoding="utf-8")
+
+    def start_server(self) -> None:
+        self.start("server", "server", self.kit / "server", "--state", self.state.folder)
+        self.until(lambda: "ready; state" in self.said("server"))
+
+    def start_site(self, name: str) -> None:
+        words = ("--data", self.data / name, "--state", self.folder / f"state-{name}")
+        self.start(name, "site", self.kit / name, *words, "--threads", 1)
+
+    def start_sites(self) -> None:
+        for name in SIZES:
+            self.start_site(name)
+        self.until(lambda: all("online as node" in self.said(name) for name in SIZES))
+
+    def supernode(self, site: str) -> psutil.Process:
+        """Flower's process below the supervisor of a site."""
+        below = psutil.Process(self.processes[site].pid).children()
+        return next(p for p in below if any("flower-supernode" in word for word in p.cmdline()))
+
+    def until(self, condition: Callable[[], bool], seconds: float = SECONDS) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, {n: self.said(n) for n in self.processes}
+            for name, process in self.processes.items():
+                assert process.poll() is None, self.said(name)
+            time.sleep(0.3)
+
+    def close(self) -> None:
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(40)
+            except subprocess.TimeoutExpired:
+                stop(process)
+
+
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+    """The server and its three sites, online."""
+    made = Federation(tmp_path_factory.mktemp("deploy"))
+    try:
+        made.start_server()
+        made.start_sites()
+        yield made
+    finally:
+        made.close()
+
+
+def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
+    return a.keys() == b.keys() and all(a[n].tobytes() == b[n].tobytes() for n in a)
+
+
+def status(federation: Federation) -> dict[str, Any]:
+    words = (str(federation.kit / "server"), "--json", "--state", str(federation.state.folder))
+    said = subprocess.run(
+        [sys.executable, "-c", COMMAND.format("status"), *words],
+        cwd=federation.folder,
+        capture_output=True,
+        check=False,
+    )
+    return dict(json.loads(said.stdout))
+
+
+@pytest.mark.timeout(900)
+def test_a_run_gives_the_model_of_the_simulation(
+    federation: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = federation.folder / "out"
+    words = ("--task", "tiny", "--strategy", "ucadi", "--rounds", 2, "--out", out)
+    begin = time.monotonic()
+    submit = federation.start(
+        "submit", "submit", federation.kit / "server", *words, "--state", federation.state.folder
+    )
+    assert submit.wait(SECONDS) == 0, federation.said("submit")
+    del federation.processes["submit"]
+    print(f"two rounds took {time.monotonic() - begin:.0f} s")
+    assert "round 2/2" in federation.said("submit")
+    assert str(out / "server" / FILE) in federation.said("submit")
+    found = status(federation)
+    assert found["course"]["state"] == "finished"
+    assert found["course"]["round"] == 2
+    assert {site["site"]: site["status"] for site in found["sites"]} == dict.fromkeys(
+        SIZES, "online"
+    )
+    key = SiteKey.load(federation.kit / "a" / "encryption.key")
+    task = loader.load(TaskRecipe, str(federation.task))
+    strategy = loader.load(StrategyRecipe, "ucadi")
+    deployed = open_sealed(out / "server" / FILE, task, strategy, key)
+    monkeypatch.setattr("ucadi_flwr.cohort.POLL_SECONDS", 0.001)
+    simulated = configs(tmp_path, federation.data)("ucadi", scheme="bfv")
+    run(simulated)
+    own = SiteKey.load(Path(simulated.key))
+    expected = open_sealed(simulated.server / FILE, task, strategy, own)
+    assert same(deployed.state, expected.state)
+    assert deployed.losses == expected.losses
+
+
+@pytest.mark.timeout(600)
+def test_a_killed_node_comes_back_by_itself_as_the_same_node(federation: Federation) -> None:
+    before = federation.said("b")
+    node = before.split("online as node ")[1].split()[0]
+    begin = time.monotonic()
+    federation.supernode("b").kill()
+    federation.until(lambda: f"online as node {node}" in federation.said("b")[len(before) :])
+    print(f"came back after {time.monotonic() - begin:.0f} s")
+    assert "killed by signal 9; again in 1 s" in federation.said("b")
+    assert Control(federation.state).nodes()[node].status == "online"
+
+
+@pytest.mark.timeout(300)
+def test_what_is_stopped_leaves_nothing_behind(federation: Federation) -> None:
+    for name in ("c", "server"):
+        process = federation.processes.pop(name)
+        below = psutil.Process(process.pid).children(recursive=True)
+        assert below
+        process.terminate()
+        assert process.wait(60) == 0, federation.said(name)
+        assert not [p for p in below if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert "stopping" in federation.said("c")
+    assert status(federation)["problem"]
+
+
+@pytest.mark.timeout(300)
+def test_secrets_are_in_no_log(federation: Federation) -> None:
+    secret = json.loads((federation.kit / "a" / "encryption.key").read_text())["secret"]
+    node_keys = [(federation.kit / n / "node.key").read_text().splitlines()[2] for n in SIZES]
+    logs = [*federation.folder.rglob("*.out"), *federation.folder.rglob("*.log")]
+    assert len(logs) >= 9
+    for log in logs:
+        text = log.read_text(encoding="utf-8", errors="replace")
+        assert not [s for s in (secret[:40], *node_keys) if s in text], log
+    assert oct(federation.state.folder.stat().st_mode)[-3:] == "700"

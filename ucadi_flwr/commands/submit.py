@@ -1,0 +1,33 @@
+"""``ucadi submit``: start a run in a federation, and follow it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ucadi_flwr.deploy.submit import Order
+from ucadi_flwr.deploy.submit import submit as run
+
+
+def submit(
+    kit: Annotated[Path, typer.Argument(help="The server's folder of the kit.")],
+    task: Annotated[str, typer.Option(help="A task recipe, by its name.")],
+    strategy: Annotated[str, typer.Option(help="A strategy recipe, by its name.")],
+    out: Annotated[Path, typer.Option(help="A folder for the results, on the server's machine.")],
+    rounds: Annotated[
+        int, typer.Option(help="0: as many as make up the task's epochs.", min=0)
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="Of the first model.", min=0)] = 0,
+    sites: Annotated[
+        int, typer.Option(help="How many sites to wait for before round 1; 0: all.", min=0)
+    ] = 0,
+    state: Annotated[Path | None, typer.Option(help="The --state of ucadi server.")] = None,
+) -> None:
+    """Run a task by a strategy, on the server's machine: flwr run APP --stream.
+
+    Ctrl-C stops the run (flwr stop). Results are in OUT/server; an encrypted model is opened by a
+    site with ucadi open.
+    """
+    order = Order(task=task, strategy=strategy, out=out, rounds=rounds, seed=seed, sites=sites)
+    for path in run(kit, state, order):
+        print(path)

@@ -1,0 +1,86 @@
+"""The run that was submitted last, and what its journal says."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """What was submitted, where its results are, and Flower's number of it.
+
+    ``stopped``: by whoever submitted it; the journal does not know.
+    """
+
+    task: str
+    strategy: str
+    out: str
+    run: str
+    stopped: bool = False
+
+    @property
+    def journal(self) -> Path:
+        """Where the run says how far it is."""
+        return Path(self.out) / "server" / "journal.jsonl"
+
+    @property
+    def finished(self) -> bool:
+        """Whether its last file is written."""
+        return (Path(self.out) / "server" / "run.json").is_file()
+
+
+@dataclass(frozen=True)
+class Course:
+    """How far a run is. ``state``: waiting, running, testing, stopped or finished."""
+
+    state: str = "waiting"
+    round: int = 0
+    rounds: int = 0
+    sites: tuple[str, ...] = ()
+    last_error: str = ""
+
+
+def save(path: Path, run: LastRun) -> None:
+    """Write, atomically."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(asdict(run), indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def load(path: Path) -> LastRun | None:
+    """None if there was none, or if the file is damaged; nothing depends on it."""
+    try:
+        return LastRun(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def course(run: LastRun) -> Course:
+    """As the journal has it now."""
+    try:
+        lines = run.journal.read_text(encoding="utf-8").splitlines(keepends=True)
+    except OSError:
+        lines = []
+    found = summary(json.loads(line) for line in lines if line.endswith("\n"))
+    if run.finished:
+        return replace(found, state="finished")
+    return replace(found, state="stopped") if run.stopped else found
+
+
+def summary(events: Iterable[dict[str, Any]]) -> Course:
+    """The journal's events → how far the run is; the round is the last that counts."""
+    values: dict[str, Any] = {}
+    for event in events:
+        match event:
+            case {"event": "gathered", "sites": sites}:
+                values |= {"state": "running", "sites": tuple(sites)}
+            case {"event": "round", "round": number, "rounds": rounds}:
+                values |= {"round": number, "rounds": rounds}
+                values["state"] = "testing" if number == rounds else "running"
+            case {"event": "failure", "site": site, "round": number, "reason": reason}:
+                values["last_error"] = f"round {number} · {site}: {reason}"
+            case {"event": "stopped", "reason": reason}:
+                values |= {"state": "stopped", "last_error": reason}
+    return Course(**values)
