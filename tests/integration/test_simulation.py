@@ -57,6 +57,11 @@ def engine_processes(owner: int) -> set[int]:
     return found
 
 
+def listen_to_ctrl_c() -> None:
+    """A shell starts what it runs in the background deaf to SIGINT, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One experiment with every cohort; the folder that it wrote."""
@@ -313,7 +318,9 @@ def test_an_ended_run_leaves_no_process_behind(tmp_path: Path, sign: int, status
     words = ["--task", tiny.write_task(tmp_path), "--data", tmp_path / "data", "--rounds", "500"]
     words += ["--strategy", "fedavg", "--out", tmp_path / "out"]
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "run_sim.py"), *map(str, words)], stderr=subprocess.DEVNULL
+        [sys.executable, str(ROOT / "run_sim.py"), *map(str, words)],
+        stderr=subprocess.DEVNULL,
+        preexec_fn=listen_to_ctrl_c,
     )
     journal = tmp_path / "out" / "fedavg" / "seed0" / "server" / "journal.jsonl"
     deadline = time.monotonic() + 200
