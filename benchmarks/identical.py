@@ -35,7 +35,8 @@ from ucadi_flwr.build import make_model
 from ucadi_flwr.data.phantom.site import write_phantom
 from ucadi_flwr.data.sites import open_sites
 from ucadi_flwr.evaluation.predictions import read_predictions
-from ucadi_flwr.exchange.agreement import Agreement, name_of
+from ucadi_flwr.exchange.agreement import Agreement
+from ucadi_flwr.exchange.names import name_of
 from ucadi_flwr.models.state import read_state
 from ucadi_flwr.protection.keys import NO_KEY, SiteKey
 from ucadi_flwr.protection.plain import Mean

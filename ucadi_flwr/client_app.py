@@ -74,7 +74,6 @@ def fit(message: Message, context: Context) -> Message:
     found: dict[str, int | float] = {
         "epochs": int(metrics["epochs"]),
         "seconds": float(metrics["seconds"]),
-        "opened": reference.round,
     }
     if client.strategy.protection.weights == "public":
         found["num-examples"] = examples

@@ -18,8 +18,9 @@ from safetensors.numpy import save_file
 from ucadi_flwr.build import make_model
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.evaluation.counts import Counts
-from ucadi_flwr.exchange.agreement import Agreement, Purpose, mean_loss, parse_name
+from ucadi_flwr.exchange.agreement import Agreement, Purpose, mean_loss
 from ucadi_flwr.exchange.global_model import GlobalModel, follow
+from ucadi_flwr.exchange.names import parse_name
 from ucadi_flwr.models.state import check_state, read_state, trainable_names
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.protect import make_site

@@ -129,14 +129,14 @@ def _write_models(
 ) -> list[dict[str, Any]]:
     """Without encryption the server opens the sums as a site does; else it keeps them closed."""
     if strategy.recipe.protection.scheme != "none":
-        for history in strategy.models.values():
+        for history in strategy.models.histories.values():
             begin = history.initial if history.whole else {}
             write_sealed(folder, strategy.agreement, task, begin, history.newest, strategy.sealed)
         return []
     end = make_site(None, "server", strategy.recipe.min_sites)
     positive = task.classes.index(task.positive_class)
     written = []
-    for trained_at, history in sorted(strategy.models.items()):
+    for trained_at, history in sorted(strategy.models.histories.items()):
         if not history.sums:
             continue
         start = GlobalModel(0, history.initial) if history.whole else None

@@ -18,9 +18,9 @@ from ucadi_flwr.cohort import Cohort
 from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import FederationError, UcadiError
 from ucadi_flwr.evaluation.counts import Counts
-from ucadi_flwr.exchange.agreement import Agreement, name_of
-from ucadi_flwr.exchange.global_model import has_memory
-from ucadi_flwr.exchange.history import History
+from ucadi_flwr.exchange.agreement import Agreement
+from ucadi_flwr.exchange.models import ServedModels
+from ucadi_flwr.exchange.names import name_of
 from ucadi_flwr.exchange.tally import MAX_TEXT, Tally
 from ucadi_flwr.exchange.weights import WeightExchange
 from ucadi_flwr.exchange.wire import blob_record, model_arrays, size
@@ -58,14 +58,13 @@ class UcadiStrategy(Strategy):
         self.bandwidth = bandwidth
         self.expected_sites = max(expected_sites, self.recipe.min_sites)
         self.cohort = Cohort(journal, sizes=self.recipe.protection.weights == "public")
-        self.models: dict[str, History] = {}
+        self.models = ServedModels(self.recipe)
         self.tests: dict[str, dict[str, Counts]] = {}
         self.sealed: dict[str, bytes] = {}
         self.rounds: list[RoundRecord] = []
         self._attempt = 0
         self._ranges: dict[str, int] = {}
-        self._opened: dict[str, int] = {}
-        self._refusals = 0
+        self._refusals = self._answers = 0
         self._weights = WeightExchange(agreement, context, self.cohort, self._left_out)
 
     def summary(self) -> None:
@@ -96,14 +95,17 @@ class UcadiStrategy(Strategy):
             "multipliers": json.dumps(self._ranges, sort_keys=True),
             "total-weight": sum(self._weight(site) for _, site in chosen),
         }
+        initial = model_arrays(RecordDict({"initial": arrays}), "initial")
+        shared = {}
+        if self.agreement.exchanges_weights:
+            shared["weights"] = blob_record(self._weights.total())
         messages = []
         for node, site in chosen:
-            trained_at = self._trained_at(site)
-            history = self.models.setdefault(trained_at, self._history(arrays))
-            content = history.since(self._opened.get(site))
+            trained_at = self.models.trained_at(site)
+            self.models.begin(trained_at, initial)
+            content = self.models.content(site, trained_at)
+            content.update(shared)
             content["config"] = ConfigRecord({**common, "trained-at": trained_at})
-            if self.agreement.exchanges_weights:
-                content["weights"] = blob_record(self._weights.total())
             messages.append(self._message(content, "train", node, server_round))
         return messages
 
@@ -116,7 +118,6 @@ class UcadiStrategy(Strategy):
         (None, None) if values did not fit their ranges and the round has to be repeated.
         """
         record, name = self.rounds[-1], name_of(server_round, self._attempt)
-        self._refusals = 0
         tally = Tally(self.agreement, self.context, name)
         record.sites.clear()
         self._each(replies, lambda site, reply: self._take(tally, site, reply, record))
@@ -134,14 +135,16 @@ class UcadiStrategy(Strategy):
                 f"{self.recipe.min_sites}{kept}; left out: {record.describe_failures()}"
             )
         for (purpose, trained_at), total in tally.sums.items():
+            if not total.members:
+                continue
             if purpose == "model":
-                self.models[trained_at].add(name, total.result())
+                self.models.add(trained_at, name, total.result())
             else:
                 self.sealed[f"{purpose}/{name}"] = total.result()
         self._ranges = {}
         record.loss = record.mean_loss()
         loss = {} if record.loss is None else {"loss": record.loss}
-        newest = self.models.get(POOLED)
+        newest = self.models.histories.get(POOLED)
         arrays = blob_record(newest.newest) if newest else None
         return arrays, MetricRecord({**loss, "sites": len(record.sites)})
 
@@ -154,7 +157,7 @@ class UcadiStrategy(Strategy):
         messages = []
         everyone = config["tested"] == "test"  # a site that is held out has no other cases
         for node, site in self.cohort.present(grid, all_sites=everyone):
-            content = self.models[trained_at].since(self._opened.get(site))
+            content = self.models.content(site, trained_at)
             content["config"] = ConfigRecord({**config, **added})
             messages.append(self._message(content, "evaluate", node, server_round))
         return messages
@@ -205,10 +208,9 @@ class UcadiStrategy(Strategy):
             self.journal.round_done(self.rounds[-1], num_rounds)
             result.train_metrics_clientapp[server_round] = metrics
             result.arrays = arrays if arrays is not None else result.arrays
-        for trained_at in sorted(self.models):
+        for trained_at in self.models.trained():
             self.tests[trained_at] = {}
             test_config = ConfigRecord({**(evaluate_config or config), "trained-at": trained_at})
-            self._refusals = 0
             messages = self.configure_evaluate(num_rounds, initial_arrays, test_config, grid)
             replies = self.cohort.exchange(grid, messages, timeout)
             tested = self.aggregate_evaluate(num_rounds, self._named(replies))
@@ -248,15 +250,18 @@ class UcadiStrategy(Strategy):
     # ------------------------------------------------------------------ parts
 
     def _give_up_a_bad_sum(self) -> str:
-        """If sites could not open the newest sum, go back to the one before it; say so."""
-        history = self.models.get(POOLED)
-        if not self._refusals or history is None or not history.sums:
+        """If no site could open the newest sum, go back to the one before it; say so."""
+        if self._answers or not self._refusals:
             return ""
-        bad, good = history.revert()
+        rounds = self.models.give_up_newest()
+        if rounds is None:
+            return ""
+        bad, good = rounds
         return f" (the sum of round {bad} is given up and the model of round {good} stays)"
 
     def _each(self, replies: Iterable[Message], take: Callable[[str, Message], None]) -> None:
         """Take every site's answer; one that does not fit is written down, and left out."""
+        self._refusals = self._answers = 0
         for reply in replies:
             site = self.cohort.sender(reply)
             try:
@@ -264,6 +269,7 @@ class UcadiStrategy(Strategy):
                 if refusal is not None:
                     self._refusals += 1
                     raise FederationError(str(refusal.get("why"))[:MAX_TEXT])
+                self._answers += 1
                 take(site, reply)
             except UcadiError as error:
                 self._left_out(site, str(error))
@@ -272,6 +278,7 @@ class UcadiStrategy(Strategy):
         """One answer to training: a contribution, or a wish for wider ranges."""
         pooled = self.recipe.cohort == "pooled"
         if why := tally.asks_for_ranges(reply):
+            self.models.note_opened(site, record.round - 1)
             self.journal.log(f"round {record.round} · {site}: {why}")
             return
         public = self.recipe.protection.weights == "public" and not pooled
@@ -279,10 +286,10 @@ class UcadiStrategy(Strategy):
         name = POOLED if pooled else site
         if self.recipe.protection.metrics == "encrypted":
             tally.add(reply.content, "losses", name)
-        tally.add(reply.content, "model", name, self._trained_at(site))
+        tally.add(reply.content, "model", name, self.models.trained_at(site))
         record.sites[name] = answer
         record.bytes_up += self._shared(reply)
-        self._opened[site] = record.round - 1
+        self.models.note_opened(site, record.round - 1)
         self.journal.answer(record.round, name, answer)
 
     def _aggregate_sealed_counts(
@@ -302,13 +309,6 @@ class UcadiStrategy(Strategy):
             return 1
         return self.cohort.examples[site] * self.recipe.local_epochs
 
-    def _history(self, arrays: ArrayRecord) -> History:
-        initial = model_arrays(RecordDict({"initial": arrays}), "initial")
-        return History(initial, whole=has_memory(self.recipe))
-
-    def _trained_at(self, site: str) -> str:
-        return site if self.recipe.cohort == "each-site" else POOLED
-
     def _message(self, content: RecordDict, kind: str, node: int, server_round: int) -> Message:
         return Message(
             content, node, kind, ttl=self.recipe.round_timeout, group_id=str(server_round)
@@ -323,7 +323,7 @@ class UcadiStrategy(Strategy):
                 yield reply
 
     def _left_out(self, site: str, reason: str) -> None:
-        self._opened.pop(site, None)
+        self.models.forget(site)
         self._weights.forget()
         self.rounds[-1].fail(site, reason)
         self.journal.failure(self.rounds[-1].round, site, reason)

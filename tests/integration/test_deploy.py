@@ -17,13 +17,13 @@ from federation import SIZES, configs, run
 
 from ucadi_flwr.deploy.control import Control
 from ucadi_flwr.deploy.state import State
+from ucadi_flwr.processes import free_port, stop
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.provision import commands
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.sealed_run import FILE, open_sealed
-from ucadi_flwr.simulation.engine import free_port, stop
 
 pytestmark = pytest.mark.slow
 

@@ -142,6 +142,18 @@ def test_local_is_every_site_alone(config: Config) -> None:
     assert all(local[name].tobytes() == alone[name].tobytes() for name in alone)
 
 
+def test_a_site_alone_whose_model_is_damaged_does_not_end_the_others(config: Config) -> None:
+    def cut(node: int, reply: Message) -> Message:
+        sealed = reply.content.array_records.get("sealed")
+        if node == 101 and sealed is not None:
+            sealed["model"] = Array(sealed["model"].numpy()[:-1])
+        return reply
+
+    result, _ = run(config("local", rounds=1), alter=cut)
+    assert [m["trained_at"] for m in result["models"]] == ["a", "c"]
+    assert [f["site"] for f in result["rounds"][0]["failures"]] == ["b"]
+
+
 def test_central_trains_on_the_pooled_images_once(config: Config) -> None:
     result, network = run(config("central"))
     assert [list(r["sites"]) for r in result["rounds"]] == [["all"], ["all"]]

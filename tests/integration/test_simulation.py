@@ -34,10 +34,11 @@ from ucadi_flwr.rounds import Journal
 from ucadi_flwr.run_config import RunConfig
 from ucadi_flwr.sealed_run import open_sealed
 from ucadi_flwr.server_app import run_cell
-from ucadi_flwr.simulation.engine import Engine
+from ucadi_flwr.simulation.engine import MARK, Engine
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = {"a": 12, "b": 8}
+TMP = Path("/tmp")  # noqa: S108 - where engines live
 
 
 def engine_processes(owner: int) -> set[int]:
@@ -50,7 +51,9 @@ def engine_processes(owner: int) -> set[int]:
         try:
             folder = Path("/proc") / str(process.pid) / "fd"
             files = [str(link.readlink()) for link in folder.iterdir()]
-            if any(f"/ucadi-{owner}-" in text for text in (*process.environ().values(), *files)):
+            if any(
+                f"/ucadi-engine-{owner}-" in text for text in (*process.environ().values(), *files)
+            ):
                 found.add(process.pid)
         except (psutil.Error, OSError):
             continue
@@ -323,17 +326,41 @@ def test_an_ended_run_leaves_no_process_behind(tmp_path: Path, sign: int, status
         preexec_fn=listen_to_ctrl_c,
     )
     journal = tmp_path / "out" / "fedavg" / "seed0" / "server" / "journal.jsonl"
-    deadline = time.monotonic() + 200
-    while not (journal.is_file() and '"round"' in journal.read_text()):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.5)
+    wait_for(lambda: journal.is_file() and '"round"' in journal.read_text(), process)
     assert len(engine_processes(process.pid)) >= 3
     process.send_signal(sign)
     assert process.wait(100) == status
     assert not engine_processes(process.pid)
     assert not (tmp_path / "out" / "cache").exists()
     assert not (tmp_path / "out" / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_what_a_killed_run_left_behind_is_ended_by_the_next(tmp_path: Path) -> None:
+    tiny.write_sites(tmp_path / "data", SIZES)
+    words = ["--task", tiny.write_task(tmp_path), "--data", tmp_path / "data", "--rounds", "500"]
+    words += ["--strategy", "fedavg", "--out", tmp_path / "out"]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "run_sim.py"), *map(str, words)], stderr=subprocess.DEVNULL
+    )
+    journal = tmp_path / "out" / "fedavg" / "seed0" / "server" / "journal.jsonl"
+    wait_for(lambda: journal.is_file() and '"round"' in journal.read_text(), process)
+    with Engine():  # lets that of a living experiment be
+        assert len(engine_processes(process.pid)) >= 3
+    process.kill()
+    process.wait()
+    assert list(TMP.glob(f"{MARK}{process.pid}-*"))
+    with Engine():
+        assert not engine_processes(process.pid)
+        assert not list(TMP.glob(f"{MARK}{process.pid}-*"))
+
+
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 200
+    while not condition():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.5)
 
 
 @pytest.mark.parametrize(

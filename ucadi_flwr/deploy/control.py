@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ucadi_flwr.deploy.processes import environment
 from ucadi_flwr.deploy.state import State
 from ucadi_flwr.errors import FederationError
+from ucadi_flwr.processes import environment
 
 CONNECTION = "kit"
 SECONDS = 120.0

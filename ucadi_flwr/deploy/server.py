@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ucadi_flwr.deploy import health, roster
 from ucadi_flwr.deploy.control import Control
-from ucadi_flwr.deploy.processes import Children, last_line
 from ucadi_flwr.deploy.state import State, open_state
 from ucadi_flwr.errors import FederationError
+from ucadi_flwr.processes import Children, environment, last_line
 from ucadi_flwr.provision.kits import ServerKit
 
 START_SECONDS = 120.0
@@ -28,7 +28,7 @@ def serve(folder: Path, state: Path | None, host: str, port: int | None, say: Sa
     port = port or kit.address.port
     near = own_address(kit, host, port)
     log = place.log("superlink")
-    with place.locked(), Children(place.flower) as children:
+    with place.locked(), Children(environment(place.flower)) as children:
         _refuse_another(near, kit)
         superlink = children.start(command(kit, place, host, port), log)
         _wait_until_healthy(superlink, near, kit, log)

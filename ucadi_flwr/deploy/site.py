@@ -7,12 +7,11 @@ from pathlib import Path
 
 from ucadi_flwr.deploy.backoff import Backoff
 from ucadi_flwr.deploy.nodelog import NodeLog
-from ucadi_flwr.deploy.processes import Children
 from ucadi_flwr.deploy.state import State, open_state
 from ucadi_flwr.errors import DataError, FederationError
+from ucadi_flwr.processes import Children, environment, free_port
 from ucadi_flwr.provision import layout
 from ucadi_flwr.provision.kits import SiteKit
-from ucadi_flwr.simulation.engine import free_port
 
 POLL_SECONDS = 0.5
 
@@ -31,7 +30,7 @@ def supervise(folder: Path, data: Path, state: Path | None, threads: int | None,
     def tell(text: str) -> None:
         say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {kit.name}: {text}")
 
-    with place.locked(), Children(place.flower) as children:
+    with place.locked(), Children(environment(place.flower)) as children:
         try:
             while True:
                 begin = time.monotonic()

@@ -11,9 +11,9 @@ from pathlib import Path
 from ucadi_flwr.deploy import lastrun
 from ucadi_flwr.deploy.control import CONNECTION, Control
 from ucadi_flwr.deploy.lastrun import LastRun
-from ucadi_flwr.deploy.processes import Children, last_line
 from ucadi_flwr.deploy.state import open_state
 from ucadi_flwr.errors import FederationError, RecipeError, UcadiError
+from ucadi_flwr.processes import Children, environment, last_line
 from ucadi_flwr.protection.keys import NO_KEY
 from ucadi_flwr.provision import layout
 from ucadi_flwr.provision.kits import ServerKit
@@ -60,7 +60,7 @@ def submit(folder: Path, state: Path | None, order: Order) -> list[Path]:
     name = order.strategy
     with (
         tempfile.TemporaryDirectory(prefix="app-", dir=place.folder) as app,
-        Children(place.flower, status=128 + signal.SIGTERM) as children,
+        Children(environment(place.flower), status=128 + signal.SIGTERM) as children,
         Progress() as progress,
     ):
         (Path(app) / "pyproject.toml").write_text(manifest(config), encoding="utf-8")

@@ -4,7 +4,6 @@ The plans of the four things that are summed (models, weights, losses, counts of
 each message is for. With ``protection: none`` the same plans hold; nothing else knows the scheme.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ucadi_flwr.data.sites import POOLED
-from ucadi_flwr.errors import FederationError
 from ucadi_flwr.evaluation.counts import length_of
+from ucadi_flwr.exchange.names import name_of, parse_name
 from ucadi_flwr.protection.frame import Kind, Occasion
 from ucadi_flwr.protection.keys import ServerContext
 from ucadi_flwr.protection.layout import Layout
@@ -26,10 +25,6 @@ Purpose = Literal["model", "weights", "losses", "counts"]
 
 LOSS_UNITS = 2**10
 """A loss travels as a whole number of 1/1024 a case."""
-
-
-MAX_JSON = 1_000_000
-"""Range multipliers larger than this (characters) are refused unread."""
 
 
 @dataclass(frozen=True)
@@ -92,31 +87,3 @@ def loss_vector(loss: float, examples: int, plan: IntegerPlan) -> NDArray[np.int
 def mean_loss(vector: NDArray[np.int64]) -> float:
     """The mean loss over all cases of a sum of :func:`loss_vector`."""
     return float(vector[1]) / LOSS_UNITS / float(vector[0])
-
-
-def name_of(server_round: int, attempt: int) -> str:
-    """``round.attempt``, the name of one exchange in messages and files."""
-    return f"{server_round}.{attempt}"
-
-
-def parse_name(name: str) -> tuple[int, int]:
-    """The inverse of :func:`name_of`."""
-    server_round, _, attempt = name.partition(".")
-    if not (server_round.isascii() and server_round.isdigit() and len(server_round) < 10):
-        raise FederationError(f"'{name[:32]}' does not name a round and an attempt")
-    if not (attempt.isascii() and attempt.isdigit() and len(attempt) < 6):
-        raise FederationError(f"'{name[:32]}' does not name a round and an attempt")
-    return int(server_round), int(attempt)
-
-
-def read_multipliers(text: str) -> dict[str, int]:
-    """JSON of tensor → multiplier, from the other end and so checked."""
-    if len(text) > MAX_JSON:
-        raise FederationError(f"{len(text)} characters of range multipliers are too many")
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not all(type(value) is int for value in found.values()):
-        raise FederationError("the range multipliers are no JSON object of integers")
-    return found

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from ucadi_flwr.aggregation.optimizers import Arrays, Moments, step
 from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.exchange.agreement import Agreement, parse_name
+from ucadi_flwr.exchange.agreement import Agreement
+from ucadi_flwr.exchange.names import parse_name
 from ucadi_flwr.protection.protect import Site
 from ucadi_flwr.recipes.strategy import Average, StrategyRecipe
 

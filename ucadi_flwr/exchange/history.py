@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from flwr.app import RecordDict
+from flwr.app import ArrayRecord
 from numpy.typing import NDArray
 
-from ucadi_flwr.exchange.agreement import parse_name
+from ucadi_flwr.exchange.names import parse_name
 from ucadi_flwr.exchange.wire import array_record, blob_record
 
 
@@ -37,11 +37,11 @@ class History:
         """The sums that make the model: all that are kept, or the last."""
         return self.sums if self.whole else dict(list(self.sums.items())[-1:])
 
-    def since(self, opened: int | None) -> RecordDict:
-        """What a site needs that has the model of round ``opened`` (None: that has none)."""
+    def since(self, opened: int | None) -> dict[str, ArrayRecord]:
+        """The records that a site needs that has the model of round ``opened`` (None: none)."""
         if not self.whole:
             opened = None
-        content = RecordDict()
+        content: dict[str, ArrayRecord] = {}
         if opened is None and (self.whole or not self.sums):
             content["initial"] = array_record(self.initial)
         after = -1 if opened is None else opened

@@ -10,8 +10,8 @@ from flwr.app import ConfigRecord, RecordDict
 
 from ucadi_flwr.aggregation.optimizers import Moments
 from ucadi_flwr.errors import ProtectionError
-from ucadi_flwr.exchange.agreement import parse_name
 from ucadi_flwr.exchange.global_model import GlobalModel
+from ucadi_flwr.exchange.names import parse_name
 from ucadi_flwr.exchange.wire import array_record, model_arrays
 
 _PARTS = ("model", "first", "second")

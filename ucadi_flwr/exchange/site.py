@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.exchange.agreement import Agreement, loss_vector, read_multipliers
+from ucadi_flwr.exchange.agreement import Agreement, loss_vector
 from ucadi_flwr.exchange.global_model import GlobalModel, follow, has_memory
 from ucadi_flwr.exchange.memory import SiteMemory
-from ucadi_flwr.exchange.wire import blobs, model_arrays
+from ucadi_flwr.exchange.wire import blobs, model_arrays, read_multipliers
 from ucadi_flwr.models.state import check_state
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.protect import make_site

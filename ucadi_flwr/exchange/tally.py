@@ -10,8 +10,8 @@ from flwr.app import Message, RecordDict
 from ucadi_flwr.aggregation.mean import WeightedMean
 from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.exchange.agreement import Agreement, Purpose, read_multipliers
-from ucadi_flwr.exchange.wire import blob
+from ucadi_flwr.exchange.agreement import Agreement, Purpose
+from ucadi_flwr.exchange.wire import blob, read_multipliers
 from ucadi_flwr.protection.keys import ServerContext
 from ucadi_flwr.protection.protect import Sum, make_sum
 from ucadi_flwr.rounds import SiteRecord

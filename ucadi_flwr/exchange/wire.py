@@ -1,5 +1,6 @@
 """Bytes and arrays ⇄ Flower's records. What arrives is checked here before anybody uses it."""
 
+import json
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -7,6 +8,9 @@ from flwr.app import Array, ArrayRecord, RecordDict
 from numpy.typing import NDArray
 
 from ucadi_flwr.errors import FederationError
+
+MAX_JSON = 1_000_000
+"""Range multipliers larger than this (characters) are refused unread."""
 
 
 def blob_record(blobs: Mapping[str, bytes]) -> ArrayRecord:
@@ -46,6 +50,19 @@ def size(content: RecordDict, records: Iterable[str]) -> int:
     """Bytes of these records' arrays, as far as they are there."""
     found = (content.array_records[name] for name in records if name in content.array_records)
     return sum(len(array.data) for record in found for array in record.values())
+
+
+def read_multipliers(text: str) -> dict[str, int]:
+    """JSON of tensor → multiplier, from the other end and so checked."""
+    if len(text) > MAX_JSON:
+        raise FederationError(f"{len(text)} characters of range multipliers are too many")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(type(value) is int for value in found.values()):
+        raise FederationError("the range multipliers are no JSON object of integers")
+    return found
 
 
 def _arrays(content: RecordDict, record: str) -> dict[str, NDArray[np.float32]]:

@@ -6,12 +6,9 @@ own, no network beyond this machine, and its whole process group ends with the e
 """
 
 import contextlib
-import ctypes
 import os
 import signal
-import socket
-import subprocess  # fixed commands of this environment, no shell
-import sys
+import subprocess  # a type only
 import tempfile
 import time
 import urllib.error
@@ -19,18 +16,20 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Self
 
-import psutil
 import torch
 
 from ucadi_flwr.errors import FederationError
+from ucadi_flwr.processes import Children, environment, free_port, last_line
 from ucadi_flwr.run_config import RunConfig
+from ucadi_flwr.simulation import leftovers
 
 START_SECONDS = 120.0
 CONNECTION = "engine"
-PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+MARK = "ucadi-engine-"
+"""How the engine's folder is named, to know it should it ever be left behind."""
 
 
 @dataclass(frozen=True)
@@ -51,34 +50,28 @@ class Engine:
     """A context: the engine runs while it is open."""
 
     def __init__(self) -> None:
-        short = Path("/tmp")  # noqa: S108 - Ray's sockets need a short path (107 bytes)
+        tmp = Path("/tmp")  # noqa: S108 - Ray's sockets need a short path (107 bytes)
+        tmp = tmp if tmp.is_dir() else Path(tempfile.gettempdir())
+        leftovers.sweep(tmp, MARK)
         self._folder = tempfile.TemporaryDirectory(
-            prefix=f"ucadi-{os.getpid()}-",  # whose it is, should it ever be left behind
-            dir=short if short.is_dir() else None,
-            ignore_cleanup_errors=True,
+            prefix=f"{MARK}{os.getpid()}-", dir=tmp, ignore_cleanup_errors=True
         )
         self.home = Path(self._folder.name)
-        inherited = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
-        self._environment = inherited | {
-            "FLWR_HOME": str(self.home),
-            "FLWR_TELEMETRY_ENABLED": "0",
-            "FLWR_DISABLE_UPDATE_CHECK": "1",
-            "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        variables = environment(self.home) | {
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_TMPDIR": str(self.home),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         }
+        variables.pop("RAY_ADDRESS", None)
+        self._children = Children(variables, status=128 + signal.SIGTERM)
         self._superlink: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self._former_handler = signal.signal(signal.SIGTERM, _leave)
-        self._others = psutil.Process().children(recursive=True)
-        adopt_orphans(True)
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._folder.cleanup)
+            stack.enter_context(leftovers.claimed(self.home))
+            stack.enter_context(self._children)
             self._start_superlink()
-        except BaseException:
-            self._close()
-            raise
+            self._open = stack.pop_all()
         return self
 
     def __exit__(
@@ -87,7 +80,7 @@ class Engine:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._close()
+        self._open.__exit__(kind, value, traceback)
 
     def _start_superlink(self) -> None:
         port, control = free_port(), free_port()
@@ -99,16 +92,8 @@ class Engine:
             *("--host", "127.0.0.1", "--port", str(port)),
             *("--control-api-address", f"127.0.0.1:{control}"),
         ]
-        self._superlink = self._start(command, self.home / "superlink.log")
+        self._superlink = self._children.start(command, self.home / "superlink.log")
         self._wait_until_healthy(f"http://{address}/health")
-
-    def _close(self) -> None:
-        if self._superlink is not None:
-            stop(self._superlink)
-        self._stop_descendants()
-        adopt_orphans(False)
-        self._folder.cleanup()
-        signal.signal(signal.SIGTERM, self._former_handler)
 
     def run(
         self,
@@ -133,38 +118,15 @@ class Engine:
             *("flwr", "run", str(app), CONNECTION, "--stream"),
             *("--federation-config", federation),
         ]
-        process = self._start(command, log)
+        process = self._children.start(command, log)
         try:
             while process.poll() is None:
                 while_running()
                 self._check_alive()
                 time.sleep(0.2)
         finally:
-            stop(process)
+            self._children.stop(process)
         return process.returncode
-
-    def _start(self, command: list[str], log: Path) -> subprocess.Popen[bytes]:
-        with log.open("ab") as output:
-            return subprocess.Popen(  # noqa: S603 - a fixed command
-                command,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def _stop_descendants(self) -> None:
-        """End whatever is left; Ray detaches its workers, so they are ours by adoption only."""
-        left = [p for p in psutil.Process().children(recursive=True) if p not in self._others]
-        for process in left:
-            with contextlib.suppress(psutil.Error):
-                process.terminate()
-        _, stubborn = psutil.wait_procs(left, timeout=10)
-        for process in stubborn:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(stubborn, timeout=10)
 
     def _wait_until_healthy(self, url: str) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -179,14 +141,8 @@ class Engine:
 
     def _check_alive(self) -> None:
         if self._superlink is not None and self._superlink.poll() is not None:
-            log = (self.home / "superlink.log").read_text(encoding="utf-8", errors="replace")
-            last = log.strip().splitlines()[-1:] or ["no output"]
-            raise FederationError(f"Flower's engine stopped by itself: {last[0]}")
-
-
-def _leave(number: int, _frame: FrameType | None) -> None:
-    """SIGTERM ends the program through its ``finally`` clauses, as Ctrl-C does."""
-    raise SystemExit(128 + number)
+            last = last_line(self.home / "superlink.log")
+            raise FederationError(f"Flower's engine stopped by itself: {last}")
 
 
 def manifest(config: RunConfig) -> str:
@@ -208,29 +164,3 @@ def _toml(value: int | str) -> str:
         return str(value)
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def adopt_orphans(adopt: bool) -> None:
-    """Have orphans below this process become its children, not init's (Linux; prctl(2))."""
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0)
-
-
-def free_port() -> int:
-    """A TCP port on the loopback interface that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def stop(process: subprocess.Popen[bytes], seconds: float = 10.0) -> None:
-    """End a process that we started, with all of its group."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, sign)
-        except ProcessLookupError:
-            break
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            continue
-    process.wait()

@@ -13,11 +13,11 @@ import tiny
 from ucadi_flwr.deploy import checks, health
 from ucadi_flwr.deploy.checks import Row, all_fine, check, clock_row, disk_row, key_row, server_row
 from ucadi_flwr.deploy.health import Answer
+from ucadi_flwr.processes import free_port
 from ucadi_flwr.provision import commands
 from ucadi_flwr.provision.kits import SiteKit
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.simulation.engine import free_port
 
 
 @pytest.mark.parametrize(

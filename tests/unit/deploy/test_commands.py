@@ -16,9 +16,9 @@ from ucadi_flwr.deploy import lastrun, roster
 from ucadi_flwr.deploy.lastrun import LastRun
 from ucadi_flwr.deploy.roster import Entry
 from ucadi_flwr.deploy.state import State
+from ucadi_flwr.processes import free_port
 from ucadi_flwr.provision import commands
 from ucadi_flwr.provision.kits import ServerKit
-from ucadi_flwr.simulation.engine import free_port
 
 
 def typed(command: Callable[..., None], *words: object) -> tuple[int, str]:

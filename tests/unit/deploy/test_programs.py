@@ -10,17 +10,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ucadi_flwr.deploy import control, lastrun, processes, site
+from ucadi_flwr import processes
+from ucadi_flwr.deploy import control, lastrun, server, site
+from ucadi_flwr.deploy import submit as submitting
 from ucadi_flwr.deploy.lastrun import LastRun
-from ucadi_flwr.deploy.processes import Children, last_line
 from ucadi_flwr.deploy.server import serve
 from ucadi_flwr.deploy.site import supervise
 from ucadi_flwr.deploy.state import State
 from ucadi_flwr.deploy.status import status
 from ucadi_flwr.deploy.submit import Order, submit
 from ucadi_flwr.errors import DataError, FederationError
+from ucadi_flwr.processes import Children, free_port, last_line
 from ucadi_flwr.provision import commands
-from ucadi_flwr.simulation.engine import free_port
 
 SUPERLINK = """\
 import http.server, ssl, sys
@@ -73,8 +74,8 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         found = real(home)
         return found | {"PATH": f"{folder}{os.pathsep}{found['PATH']}"}
 
-    monkeypatch.setattr(processes, "environment", first)
-    monkeypatch.setattr(control, "environment", first)
+    for user in (control, server, site, submitting):
+        monkeypatch.setattr(user, "environment", first)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     return folder
 
@@ -220,7 +221,7 @@ def test_a_long_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     log = tmp_path / "x.log"
     assert last_line(log) == "no output"
     log.write_text("long\n")
-    with Children(tmp_path) as children:
+    with Children(processes.environment(tmp_path)) as children:
         children.end(children.start(["true"], log))
     assert log.with_name("x.log.1").read_text() == "long\n"
     assert last_line(log) == "no output"
@@ -229,8 +230,8 @@ def test_a_long_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_command_that_is_killed_takes_its_program_along(tmp_path: Path) -> None:
     text = (
         "import sys, time\nfrom pathlib import Path\n"
-        "from ucadi_flwr.deploy.processes import Children\n"
-        "with Children(Path(sys.argv[1])) as children:\n"
+        "from ucadi_flwr.processes import Children, environment\n"
+        "with Children(environment(Path(sys.argv[1]))) as children:\n"
         "    print(children.start(['sleep', '300'], Path(sys.argv[1], 'x.log')).pid, flush=True)\n"
         "    time.sleep(300)\n"
     )

@@ -30,12 +30,12 @@ START = {"w": np.zeros(2, np.float32)}
 
 def test_a_memoryless_history_sends_the_newest_sum_and_keeps_one_behind() -> None:
     history = History(START, whole=False)
-    assert set(history.since(None).array_records) == {"initial"}
+    assert set(history.since(None)) == {"initial"}
     for number in range(1, 4):
         history.add(f"{number}.0", bytes([number]))
     for opened in (None, 0, 2):
-        assert wire.blobs(history.since(opened), "sums") == {"3.0": b"\3"}
-        assert "initial" not in history.since(opened).array_records
+        assert wire.blobs(RecordDict({**history.since(opened)}), "sums") == {"3.0": b"\3"}
+        assert "initial" not in history.since(opened)
     assert list(history.sums) == ["2.0", "3.0"]
     assert history.revert() == (3, 2)
     assert history.newest == {"2.0": b"\2"}
@@ -45,10 +45,10 @@ def test_a_whole_history_sends_what_a_site_lacks() -> None:
     history = History(START, whole=True)
     for number in range(1, 12):
         history.add(f"{number}.0", bytes([number]))
-    assert list(wire.blobs(history.since(9), "sums")) == ["10.0", "11.0"]
-    assert "initial" not in history.since(9).array_records
-    assert len(wire.blobs(history.since(None), "sums")) == 11
-    assert "initial" in history.since(None).array_records
+    assert list(history.since(9)["sums"]) == ["10.0", "11.0"]
+    assert "initial" not in history.since(9)
+    assert len(history.since(None)["sums"]) == 11
+    assert "initial" in history.since(None)
     assert history.revert() == (11, 10)
     assert len(history.newest) == 10
 

@@ -88,7 +88,7 @@ def test_an_engine_that_dies_at_once_says_so_and_cleans_up(tmp_path: Path) -> No
     program.write_text("#!/bin/sh\necho 'no luck today'\nexit 3\n")
     program.chmod(0o755)
     opened = Engine()
-    opened._environment["PATH"] = f"{tmp_path}:/usr/bin:/bin"
+    opened._children.environment["PATH"] = f"{tmp_path}:/usr/bin:/bin"
     with pytest.raises(FederationError, match="engine stopped by itself: no luck today"):
         opened.__enter__()
     assert not opened.home.exists()

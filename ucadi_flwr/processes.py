@@ -4,16 +4,15 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 import subprocess  # fixed commands of this environment, no shell
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
 import psutil
-
-from ucadi_flwr.simulation.engine import adopt_orphans, stop
 
 LARGEST_LOG = 16 * 2**20
 """Bytes; a longer log is put aside as ``.1`` when its program starts again."""
@@ -21,20 +20,19 @@ LARGEST_LOG = 16 * 2**20
 GRACE_SECONDS = 20.0
 """A SuperNode that is asked to end tells the server first, and may wait for an answer."""
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _LIBC = ctypes.CDLL(None)
 
 
 class Children:
-    """A context that owns one process at a time, and ends it with all that it started.
+    """A context that owns the processes started in it, and ends them with all that they started.
 
-    Flower's programs detach some of their own; such orphans are adopted, and ended too.
-
+    Flower's programs and Ray detach some of their own; such orphans are adopted, and ended too.
     SIGTERM leaves the program through its ``finally`` clauses, with this exit status.
     """
 
-    def __init__(self, home: Path, status: int = 0) -> None:
-        self.environment, self._status = environment(home), status
+    def __init__(self, environment: Mapping[str, str], status: int = 0) -> None:
+        self.environment, self._status = dict(environment), status
         self._started: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
@@ -52,7 +50,7 @@ class Children:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)  # nothing stops the stopping
         for process in list(self._started):
-            self.end(process)
+            self.stop(process)
         self._end_descendants()
         adopt_orphans(False)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -75,10 +73,14 @@ class Children:
         self._started.append(process)
         return process
 
-    def end(self, process: subprocess.Popen[bytes]) -> None:
-        """End a program, if it has not ended, and all that it left behind."""
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """End one program, if it has not ended."""
         stop(process, GRACE_SECONDS)
         self._started.remove(process)
+
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """End a program and all that any of them left behind."""
+        self.stop(process)
         self._end_descendants()
 
     def _leave(self, _number: int, _frame: FrameType | None) -> None:
@@ -86,14 +88,7 @@ class Children:
 
     def _end_descendants(self) -> None:
         left = [p for p in psutil.Process().children(recursive=True) if p not in self._others]
-        for process in left:
-            with contextlib.suppress(psutil.Error):
-                process.terminate()
-        _, stubborn = psutil.wait_procs(left, timeout=GRACE_SECONDS)
-        for process in stubborn:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(stubborn, timeout=10)
+        end_all(left, GRACE_SECONDS)
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -114,6 +109,44 @@ def last_line(log: Path) -> str:
     except OSError:
         return "no output"
     return (text.strip().splitlines() or ["no output"])[-1].strip()
+
+
+def adopt_orphans(adopt: bool) -> None:
+    """Have orphans below this process become its children, not init's (Linux; prctl(2))."""
+    _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0)
+
+
+def free_port() -> int:
+    """A TCP port on the loopback interface that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def stop(process: subprocess.Popen[bytes], seconds: float = 10.0) -> None:
+    """End a process that we started, with all of its group."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, sign)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            continue
+    process.wait()
+
+
+def end_all(processes: Sequence[psutil.Process], seconds: float) -> None:
+    """Ask processes to end, and kill those that have not after so many seconds."""
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _, stubborn = psutil.wait_procs(processes, timeout=seconds)
+    for process in stubborn:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(stubborn, timeout=10)
 
 
 def _end_with_parent() -> None:
