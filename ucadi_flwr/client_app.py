@@ -108,9 +108,9 @@ def evaluate(message: Message, context: Context) -> Message:
 def open_client(message: Message, context: Context) -> SiteClient:
     """The site that this node is, after its own copies of the recipes were checked.
 
-    A deployed node's configuration names its ``site``, its ``data-dir``, a ``cache-dir`` of its
-    own, its ``key`` and, if need be, ``threads``. In a simulation the partition number picks a
-    site of the run's data folder.
+    A deployed node's configuration names its ``site``, its ``data-dir``, a ``cache-dir`` and a
+    ``memory-dir`` of its own, its ``key`` and, if need be, ``threads``. In a simulation the
+    partition number picks a site of the run's data folder.
     """
     run, deployed = RunConfig.read(context.run_config), "data-dir" in context.node_config
     if deployed and any(set(name) & set("./\\") for name in (run.task, run.strategy)):
@@ -158,7 +158,10 @@ def open_exchange(client: SiteClient, config: dict[str, Scalar], context: Contex
     """The site's end of the exchange, with its own key and its memory of this run."""
     run, recipe = str(config["run"]), client.strategy
     agreement = Agreement(recipe, run, client.shapes, len(client.task.classes))
-    memory = SiteMemory(context.state, run)
+    node = context.node_config
+    settings = RunConfig.read(context.run_config)
+    simulated = settings.cell / "sites" / client.site.name / "memory"
+    memory = SiteMemory(Path(str(node.get("memory-dir", simulated))), run)
     key = _key(client, context)
     return SiteExchange(agreement, key, client.site.name, memory, client.trainable)
 

@@ -1,10 +1,11 @@
 """The sites that take part: which node is which site, who is present, who has answered."""
 
 import time
-from collections.abc import Iterable, Iterator
-from typing import cast
+from collections.abc import Container, Iterable, Iterator
+from typing import NamedTuple, cast
 
 from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
 from ucadi_flwr.data.sites import check_site_name
@@ -18,8 +19,13 @@ GREETING_SECONDS = 300.0
 MAX_EXAMPLES = 2**31
 """A site that claims more cases than this is refused."""
 
-Failure = tuple[str, str]
-"""A site's name and why it did not answer."""
+
+class Failure(NamedTuple):
+    """A site that did not answer, why, and whether it may if it is asked again."""
+
+    site: str
+    reason: str
+    passing: bool
 
 
 class Cohort:
@@ -55,6 +61,26 @@ class Cohort:
             )
         self.journal.gathered(present)
 
+    def wait_for_quorum(
+        self, grid: Grid, config: ConfigRecord, quorum: int, seconds: float, without: Container[str]
+    ) -> bool:
+        """Wait until a quorum is present, not counting some sites; whether it came in time.
+
+        It is not waited for if the other sites that were ever here are too few.
+        """
+        known = set(self.sites.values()) - self.spectators
+        if sum(site not in without for site in known) < quorum:
+            return False
+        deadline, greeted = time.monotonic() + seconds, set[int]()
+        while True:
+            if (nodes := set(grid.get_node_ids())) != greeted:
+                self.greet(grid, config)
+                greeted = nodes
+            present = [site for _, site in self.present(grid) if site not in without]
+            if len(present) >= quorum or time.monotonic() >= deadline:
+                return len(present) >= quorum
+            time.sleep(POLL_SECONDS)
+
     def greet(self, grid: Grid, config: ConfigRecord) -> None:
         """Ask nodes that are new which site they are; two nodes cannot be the same site."""
         new = set(grid.get_node_ids()) - set(self.sites) - self._refused
@@ -64,8 +90,8 @@ class Cohort:
             for node in sorted(new)
         ]
         for reply in self.exchange(grid, messages, GREETING_SECONDS):
-            if isinstance(reply, tuple):
-                self.journal.failure(0, *reply)
+            if isinstance(reply, Failure):
+                self.journal.failure(0, reply.site, reply.reason)
                 continue
             node = reply.metadata.src_node_id
             try:
@@ -114,20 +140,21 @@ class Cohort:
             if ids:
                 self._sent[ids[0]] = site
             else:
-                yield site, "the message could not be sent"
+                yield Failure(site, "the message could not be sent", passing=True)
         waiting = set(self._sent)
         deadline = time.monotonic() + seconds
         while waiting and time.monotonic() < deadline:
             for reply in grid.pull_messages(waiting):
                 waiting.discard(reply.metadata.reply_to_message_id)
                 if reply.has_error():
-                    yield self.sender(reply), _reason(reply)
+                    own = reply.error.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+                    yield Failure(self.sender(reply), _reason(reply), passing=not own)
                 else:
                     yield reply
             if waiting:
                 time.sleep(POLL_SECONDS)
         for message_id in sorted(waiting, key=self._sent.__getitem__):
-            yield self._sent[message_id], f"no answer within {seconds:.0f} s"
+            yield Failure(self._sent[message_id], f"no answer within {seconds:.0f} s", passing=True)
 
 
 def _reason(reply: Message) -> str:

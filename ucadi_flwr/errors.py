@@ -21,6 +21,10 @@ class FederationError(UcadiError):
     """A federation that cannot go on: no quorum, an answer that does not fit, a changed recipe."""
 
 
+class QuorumError(FederationError):
+    """Too few sites answered; they may come back, and then the round can be repeated."""
+
+
 class TrainingError(UcadiError):
     """Local training that cannot go on, such as a loss that is not finite."""
 

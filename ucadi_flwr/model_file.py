@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from ucadi_flwr.atomic import replacing
 from ucadi_flwr.build import make_model
 from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.models.state import write_state
@@ -24,8 +25,8 @@ def save_model(
     write_state(model, state)
     name = "model.safetensors" if trained_at == POOLED else f"model-{trained_at}.safetensors"
     metadata = {"task": task.name, "task-digest": loader.digest(task), "trained-at": trained_at}
-    partial = folder / f"{name}.partial"
-    save_file(model.state_dict(), partial, {**metadata, "classes": json.dumps(task.classes)})
-    partial.replace(folder / name)
+    metadata["classes"] = json.dumps(task.classes)
+    with replacing(folder / name) as partial:
+        save_file(model.state_dict(), partial, metadata)
     digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     return {"trained_at": trained_at, "file": name, "sha256": digest}

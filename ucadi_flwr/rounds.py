@@ -75,6 +75,10 @@ class Journal:
         """Something to read."""
         self._write("log", text=text)
 
+    def resumed(self, server_round: int) -> None:
+        """Another process goes on after this round."""
+        self._write("resumed", round=server_round)
+
     def gathered(self, sites: list[str]) -> None:
         """The sites that are present before round 1."""
         self._write("gathered", sites=sites)

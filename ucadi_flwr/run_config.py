@@ -28,6 +28,7 @@ class RunConfig(BaseModel):
     threads: int = Field(ge=1, description="processor threads of one site")
     context: str = Field(description="the server's encryption context; empty without encryption")
     key: str = Field(description="the sites' key, in a simulation only; a real site has its own")
+    resume: bool = Field(description="go on from the newest checkpoint of the run in its folder")
     bandwidth: int = Field(ge=0, description="bytes a second, to tell transmission times; 0: not")
 
     @property

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from ucadi_flwr.atomic import replacing
 from ucadi_flwr.build import make_model
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.evaluation.counts import Counts
@@ -61,9 +62,8 @@ def write_sealed(
         "task-digest": loader.digest(task),
         "strategy-digest": loader.digest(agreement.recipe),
     }
-    partial = folder / f"{FILE}.partial"
-    save_file({**arrays, **{f"initial/{n}": v for n, v in initial.items()}}, partial, metadata)
-    partial.replace(folder / FILE)
+    with replacing(folder / FILE) as partial:
+        save_file({**arrays, **{f"initial/{n}": v for n, v in initial.items()}}, partial, metadata)
 
 
 def open_sealed(path: Path, task: TaskRecipe, recipe: StrategyRecipe, key: SiteKey) -> Opened:

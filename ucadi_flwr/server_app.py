@@ -4,21 +4,24 @@ A server that encrypts writes sums that it cannot open (:mod:`sealed_run`); one 
 writes the models.
 """
 
+import contextlib
 import json
-import secrets
 from pathlib import Path
 from typing import Any
 
 from flwr.app import ConfigRecord, Context
 from flwr.serverapp import Grid, ServerApp
 
+from ucadi_flwr.atomic import replacing
 from ucadi_flwr.build import make_model
+from ucadi_flwr.checkpoints import Checkpoints, Identity, digest_of_arrays
 from ucadi_flwr.data.phantom.site import write_phantom
 from ucadi_flwr.errors import DataError, ProtectionError, UcadiError
 from ucadi_flwr.evaluation.metrics import from_counts
 from ucadi_flwr.exchange.agreement import Agreement
 from ucadi_flwr.exchange.global_model import GlobalModel, follow
 from ucadi_flwr.exchange.wire import array_record
+from ucadi_flwr.locks import held
 from ucadi_flwr.model_file import save_model
 from ucadi_flwr.models.state import read_state, trainable_names
 from ucadi_flwr.protection.keys import NO_KEY, ServerContext
@@ -40,9 +43,11 @@ def main(grid: Grid, context: Context) -> None:
     run = RunConfig.read(context.run_config)
     journal = Journal(run.server / "journal.jsonl")
     try:
-        run_cell(grid, run, journal)
-    except UcadiError as error:
-        journal.stopped(str(error))
+        with held(run.server, "wait until it ends, or stop it"):
+            run_cell(grid, run, journal)
+    except (UcadiError, OSError) as error:
+        with contextlib.suppress(OSError):  # the disk may be full
+            journal.stopped(str(error))
         raise
 
 
@@ -55,17 +60,31 @@ def run_cell(grid: Grid, run: RunConfig, journal: Journal) -> None:
     _require_images(run, task)
     model = make_model(task, run.seed)
     initial = read_state(model)
+    identity = Identity(
+        task=loader.digest(task),
+        strategy=loader.digest(recipe),
+        initial=digest_of_arrays((name, array.tobytes()) for name, array in initial.items()),
+        key_id=context.key_id.hex(),
+        seed=run.seed,
+        rounds=rounds,
+    )
+    checkpoints = Checkpoints(run.server / "checkpoints", identity)
+    begun = checkpoints.take_up() if run.resume else checkpoints.begin()
     agreement = Agreement(
         recipe,
-        run=secrets.token_hex(16),
+        run=begun.run,
         shapes={name: array.shape for name, array in initial.items()},
         classes=len(task.classes),
     )
-    strategy = UcadiStrategy(agreement, context, run.nodes, journal, run.bandwidth)
+    strategy = UcadiStrategy(
+        agreement, context, run.nodes, journal, run.bandwidth, begun.starts, checkpoints.save
+    )
+    if begun.course is not None:
+        strategy.go_on_from(begun.course, initial)
     config = ConfigRecord(
         {
-            "task-digest": loader.digest(task),
-            "strategy-digest": loader.digest(recipe),
+            "task-digest": identity.task,
+            "strategy-digest": identity.strategy,
             "rounds": rounds,
             "seed": run.seed,
             "tested": "validation" if run.folds else "test",
@@ -76,15 +95,15 @@ def run_cell(grid: Grid, run: RunConfig, journal: Journal) -> None:
     finally:  # whatever ends it, the last good model stays
         models = _write_models(run.server, strategy, task, trainable_names(model))
     result = {
-        "strategy": {"name": recipe.name, "digest": loader.digest(recipe)},
+        "strategy": {"name": recipe.name, "digest": identity.strategy},
         "seed": run.seed,
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "rounds": [record.as_dict() for record in strategy.rounds],
         "models": models,
     }
-    partial = run.server / "run.json.partial"
-    partial.write_text(json.dumps(result, indent=2, allow_nan=False), encoding="utf-8")
-    partial.replace(run.server / "run.json")
+    with replacing(run.server / "run.json") as partial:
+        partial.write_text(json.dumps(result, indent=2, allow_nan=False), encoding="utf-8")
+    checkpoints.clear()
 
 
 def number_of_rounds(task: TaskRecipe, strategy: StrategyRecipe) -> int:

@@ -7,20 +7,22 @@ the round, and asked again in the next. What travels is told in :mod:`ucadi_flwr
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
+from numpy.typing import NDArray
 
-from ucadi_flwr.cohort import Cohort
+from ucadi_flwr.checkpoints import Course
+from ucadi_flwr.cohort import Cohort, Failure
 from ucadi_flwr.data.sites import POOLED
-from ucadi_flwr.errors import FederationError, UcadiError
+from ucadi_flwr.errors import FederationError, QuorumError, UcadiError
 from ucadi_flwr.evaluation.counts import Counts
 from ucadi_flwr.exchange.agreement import Agreement
 from ucadi_flwr.exchange.models import ServedModels
-from ucadi_flwr.exchange.names import name_of
+from ucadi_flwr.exchange.names import name_of, parse_name
 from ucadi_flwr.exchange.tally import MAX_TEXT, Tally
 from ucadi_flwr.exchange.weights import WeightExchange
 from ucadi_flwr.exchange.wire import blob_record, model_arrays, size
@@ -42,6 +44,8 @@ class UcadiStrategy(Strategy):
         context: what the server has of the sites' key; nothing opens with it.
         expected_sites: how many sites to wait for before round 1, at least the quorum.
         journal: told what happens, as it happens.
+        starts: how many processes served this run before; attempts are numbered on from theirs.
+        save: keeps the course of the run after every round that counts.
         bandwidth: bytes a second between a site and the server, to tell times; 0: not known.
     """
 
@@ -52,6 +56,8 @@ class UcadiStrategy(Strategy):
         expected_sites: int,
         journal: Journal,
         bandwidth: int = 0,
+        starts: int = 0,
+        save: Callable[[Course], None] = lambda _: None,
     ) -> None:
         self.agreement, self.context, self.journal = agreement, context, journal
         self.recipe = agreement.recipe
@@ -62,9 +68,11 @@ class UcadiStrategy(Strategy):
         self.tests: dict[str, dict[str, Counts]] = {}
         self.sealed: dict[str, bytes] = {}
         self.rounds: list[RoundRecord] = []
-        self._attempt = 0
+        self._first_attempt = self._attempt = starts * MAX_ATTEMPTS
+        self._save = save
         self._ranges: dict[str, int] = {}
         self._refusals = self._answers = 0
+        self._failed = set[str]()
         self._weights = WeightExchange(agreement, context, self.cohort, self._left_out)
 
     def summary(self) -> None:
@@ -75,6 +83,21 @@ class UcadiStrategy(Strategy):
         )
         if self.recipe.cohort == "all":
             self.journal.log(measure(self.agreement, self.expected_sites, self.bandwidth))
+
+    @property
+    def course(self) -> Course:
+        """How far the run is; another strategy can go on from it."""
+        models = {name: dict(h.sums) for name, h in self.models.histories.items()}
+        return Course(list(self.rounds), models, dict(self.sealed))
+
+    def go_on_from(self, course: Course, initial: Mapping[str, NDArray[np.float32]]) -> None:
+        """Take up a run after the rounds of ``course``, which all began with ``initial``."""
+        self.rounds, self.sealed = list(course.ledger), dict(course.others)
+        for trained_at, sums in course.models.items():
+            self.models.begin(trained_at, initial)
+            for name in sorted(sums, key=parse_name):
+                self.models.add(trained_at, name, sums[name])
+        self.journal.resumed(self.rounds[-1].round)
 
     # ------------------------------------------------------------------ Flower's four hooks
 
@@ -112,7 +135,7 @@ class UcadiStrategy(Strategy):
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Add the answers up; raise :class:`FederationError` below the quorum.
+        """Add the answers up; raise :class:`QuorumError` below the quorum.
 
         ``replies`` may be a generator: each answer is let go before the next is asked for.
         (None, None) if values did not fit their ranges and the round has to be repeated.
@@ -130,7 +153,8 @@ class UcadiStrategy(Strategy):
             return None, None
         if len(record.sites) < self.recipe.min_sites:
             kept = self._give_up_a_bad_sum()
-            raise FederationError(
+            error = FederationError if kept else QuorumError
+            raise error(
                 f"round {server_round}: {len(record.sites)} sites answered and min-sites is "
                 f"{self.recipe.min_sites}{kept}; left out: {record.describe_failures()}"
             )
@@ -200,11 +224,12 @@ class UcadiStrategy(Strategy):
             grid, config, self.expected_sites, self.recipe.min_sites, self.recipe.wait_for_sites
         )
         result = Result()
-        for server_round in range(1, num_rounds + 1):
+        for server_round in range(len(self.rounds) + 1, num_rounds + 1):
             begin = time.perf_counter()
             self.rounds.append(RoundRecord(round=server_round))
             arrays, metrics = self._run_round(server_round, initial_arrays, config, grid, timeout)
             self.rounds[-1].seconds = time.perf_counter() - begin
+            self._save(self.course)
             self.journal.round_done(self.rounds[-1], num_rounds)
             result.train_metrics_clientapp[server_round] = metrics
             result.arrays = arrays if arrays is not None else result.arrays
@@ -231,21 +256,32 @@ class UcadiStrategy(Strategy):
         grid: Grid,
         timeout: float,
     ) -> tuple[ArrayRecord | None, MetricRecord]:
-        """Repeat with wider ranges until the round counts."""
-        record = self.rounds[-1]
-        for self._attempt in range(MAX_ATTEMPTS):
-            record.attempts = self._attempt + 1
+        """Repeat with wider ranges, or when sites are back, until the round counts."""
+        record, quorum = self.rounds[-1], self.recipe.min_sites
+        self._ranges, self._failed = {}, set()
+        for attempt in range(MAX_ATTEMPTS):
+            self._attempt = self._first_attempt + attempt
+            record.attempts = attempt + 1
             self.cohort.greet(grid, config)
-            messages = list(self.configure_train(server_round, initial, config, grid))
-            record.bytes_down += sum(map(self._shared, messages))
-            replies = self.cohort.exchange(grid, messages, timeout)
-            arrays, metrics = self.aggregate_train(server_round, self._named(replies))
+            try:
+                messages = list(self.configure_train(server_round, initial, config, grid))
+                record.bytes_down += sum(map(self._shared, messages))
+                replies = self.cohort.exchange(grid, messages, timeout)
+                arrays, metrics = self.aggregate_train(server_round, self._named(replies))
+            except QuorumError as error:
+                missed: FederationError = error
+                seconds = self.recipe.wait_for_sites
+                self.journal.log(f"{error}; waiting {seconds:.0f} s for sites to come back")
+                if not self.cohort.wait_for_quorum(grid, config, quorum, seconds, self._failed):
+                    raise
+                continue
             if metrics is not None:
                 return arrays, metrics
-        raise FederationError(
-            f"round {server_round}: values fit no range after {MAX_ATTEMPTS} attempts; the model "
-            f"has diverged in tensor '{next(iter(self._ranges))}'"
-        )
+            missed = FederationError(
+                f"round {server_round}: values fit no range after {MAX_ATTEMPTS} attempts; the "
+                f"model has diverged in tensor '{next(iter(self._ranges))}'"
+            )
+        raise missed
 
     # ------------------------------------------------------------------ parts
 
@@ -272,7 +308,7 @@ class UcadiStrategy(Strategy):
                 self._answers += 1
                 take(site, reply)
             except UcadiError as error:
-                self._left_out(site, str(error))
+                self._left_out(site, str(error), passing=False)
 
     def _take(self, tally: Tally, site: str, reply: Message, record: RoundRecord) -> None:
         """One answer to training: a contribution, or a wish for wider ranges."""
@@ -314,15 +350,17 @@ class UcadiStrategy(Strategy):
             content, node, kind, ttl=self.recipe.round_timeout, group_id=str(server_round)
         )
 
-    def _named(self, replies: Iterable[Message | tuple[str, str]]) -> Iterator[Message]:
+    def _named(self, replies: Iterable[Message | Failure]) -> Iterator[Message]:
         """Pass answers on; a site that failed or is late is written down instead."""
         for reply in replies:
-            if isinstance(reply, tuple):
+            if isinstance(reply, Failure):
                 self._left_out(*reply)
             else:
                 yield reply
 
-    def _left_out(self, site: str, reason: str) -> None:
+    def _left_out(self, site: str, reason: str, passing: bool) -> None:
+        if not passing:
+            self._failed.add(site)
         self.models.forget(site)
         self._weights.forget()
         self.rounds[-1].fail(site, reason)

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ucadi_flwr.atomic import replacing
+
 
 @dataclass(frozen=True)
 class LastRun:
@@ -44,9 +46,8 @@ class Course:
 
 def save(path: Path, run: LastRun) -> None:
     """Write, atomically."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(asdict(run), indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(asdict(run), indent=2) + "\n", encoding="utf-8")
 
 
 def load(path: Path) -> LastRun | None:
@@ -81,6 +82,8 @@ def summary(events: Iterable[dict[str, Any]]) -> Course:
                 values["state"] = "testing" if number == rounds else "running"
             case {"event": "failure", "site": site, "round": number, "reason": reason}:
                 values["last_error"] = f"round {number} · {site}: {reason}"
+            case {"event": "resumed"}:
+                values |= {"state": "waiting", "last_error": ""}
             case {"event": "stopped", "reason": reason}:
                 values |= {"state": "stopped", "last_error": reason}
     return Course(**values)

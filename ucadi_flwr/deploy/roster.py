@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ucadi_flwr.atomic import replacing
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.provision import files
 from ucadi_flwr.provision.kits import ServerKit
@@ -54,6 +55,5 @@ def load(path: Path) -> Roster:
 def save(path: Path, roster: Roster) -> None:
     """Write, atomically."""
     nodes = {key: {"site": entry.site, "node": entry.node} for key, entry in roster.items()}
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps({"schema_version": 1, "nodes": nodes}, indent=2) + "\n")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps({"schema_version": 1, "nodes": nodes}, indent=2) + "\n")

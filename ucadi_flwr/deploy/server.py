@@ -28,7 +28,10 @@ def serve(folder: Path, state: Path | None, host: str, port: int | None, say: Sa
     port = port or kit.address.port
     near = own_address(kit, host, port)
     log = place.log("superlink")
-    with place.locked(), Children(environment(place.flower)) as children:
+    with (
+        place.locked(),
+        Children(environment(place.flower)) as children,
+    ):
         _refuse_another(near, kit)
         superlink = children.start(command(kit, place, host, port), log)
         _wait_until_healthy(superlink, near, kit, log)

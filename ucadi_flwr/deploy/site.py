@@ -30,7 +30,10 @@ def supervise(folder: Path, data: Path, state: Path | None, threads: int | None,
     def tell(text: str) -> None:
         say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {kit.name}: {text}")
 
-    with place.locked(), Children(environment(place.flower)) as children:
+    with (
+        place.locked(),
+        Children(environment(place.flower)) as children,
+    ):
         try:
             while True:
                 begin = time.monotonic()
@@ -55,6 +58,7 @@ def settings(kit: SiteKit, data: Path, state: State, threads: int | None) -> dic
         "site": kit.name,
         "data-dir": str(data),
         "cache-dir": str(state.cache),
+        "memory-dir": str(state.memory),
     }
     if kit.key is not None:
         found["key"] = str(kit.folder / layout.ENCRYPTION_KEY)

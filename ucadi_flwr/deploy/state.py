@@ -1,13 +1,12 @@
 """Where a party keeps what it must remember: outside the kit, for its own account only."""
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ucadi_flwr.errors import FederationError
+from ucadi_flwr.locks import held
 from ucadi_flwr.provision.certificates import digest, parse_certificate
 
 
@@ -42,25 +41,18 @@ class State:
         """A site's images, made ready for training."""
         return self.folder / "cache"
 
+    @property
+    def memory(self) -> Path:
+        """What a site remembers of runs: what it sealed, and its models between rounds."""
+        return self.folder / "memory"
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep a second command of the same kind out."""
+        return held(self.folder, "stop it, or name another --state")
+
     def log(self, program: str) -> Path:
         """What a program of Flower's says."""
         return self.folder / f"{program}.log"
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep a second command of the same kind out; the kernel forgets the lock with us."""
-        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise FederationError(
-                    f"{self.folder}: another command is running with this state; stop it, or name "
-                    "another --state"
-                ) from None
-            yield
-        finally:
-            os.close(descriptor)
 
 
 def open_state(folder: Path | None, party: str, authority: Path) -> State:

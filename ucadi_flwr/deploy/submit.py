@@ -42,6 +42,7 @@ class Order:
     rounds: int = 0
     seed: int = 0
     sites: int = 0
+    resume: bool = False
 
 
 def submit(folder: Path, state: Path | None, order: Order) -> list[Path]:
@@ -55,7 +56,7 @@ def submit(folder: Path, state: Path | None, order: Order) -> list[Path]:
     control = Control(place)
     if not control.connected:
         raise FederationError(f"{place.folder}: no server ran here; start ucadi server first")
-    config.server.mkdir(parents=True)
+    config.server.mkdir(parents=True, exist_ok=order.resume)
     log = config.folder / "flower.log"
     name = order.strategy
     with (
@@ -108,8 +109,11 @@ def prepare(kit: ServerKit, order: Order) -> tuple[RunConfig, int]:
             f"the kit has {members} sites; --sites {order.sites} and min-sites {least} cannot be"
         )
     out = order.out.resolve()
-    if (out / "server").exists():
-        raise FederationError(f"{out} has a run already; it is not overwritten, name another --out")
+    if (out / "server" / "run.json").exists() or ((out / "server").exists() and not order.resume):
+        raise FederationError(
+            f"{out} has a run already; name another --out, or go on with it by --resume if it did "
+            "not finish"
+        )
     config = RunConfig(
         task=order.task,
         strategy=order.strategy,
@@ -126,6 +130,7 @@ def prepare(kit: ServerKit, order: Order) -> tuple[RunConfig, int]:
         threads=1,
         context="" if scheme == NO_KEY.scheme else str(kit.folder / layout.SERVER_CONTEXT),
         key="",
+        resume=order.resume,
         bandwidth=0,
     )
     return config, order.rounds or number_of_rounds(task, strategy)

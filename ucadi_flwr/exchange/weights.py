@@ -5,9 +5,9 @@ from collections.abc import Callable
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from ucadi_flwr.cohort import Cohort
+from ucadi_flwr.cohort import Cohort, Failure
 from ucadi_flwr.data.sites import POOLED
-from ucadi_flwr.errors import FederationError, UcadiError
+from ucadi_flwr.errors import FederationError, QuorumError, UcadiError
 from ucadi_flwr.exchange.agreement import Agreement
 from ucadi_flwr.exchange.tally import Tally
 from ucadi_flwr.protection.keys import ServerContext
@@ -17,7 +17,7 @@ class WeightExchange:
     """Each site seals its weight, the server adds up, and the sum goes out with the round.
 
     It holds from round to round, until a site that was not in it comes or one fails.
-    ``left_out(site, reason)`` is told who could not be added.
+    ``left_out(site, reason, passing)`` is told who could not be added.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class WeightExchange:
         agreement: Agreement,
         context: ServerContext,
         cohort: Cohort,
-        left_out: Callable[[str, str], None],
+        left_out: Callable[[str, str, bool], None],
     ) -> None:
         self.agreement, self.context, self.cohort = agreement, context, cohort
         self._left_out, self._reasons = left_out, list[str]()
@@ -50,7 +50,7 @@ class WeightExchange:
             self._tally = self._ask(grid, chosen, config, name)
         members = self._tally.members("weights")
         if len(members) < recipe.min_sites:
-            raise FederationError(
+            raise QuorumError(
                 f"round {name.partition('.')[0]}: {len(members)} sites gave their weight "
                 f"({', '.join(sorted(members)) or 'none'}) and min-sites is {recipe.min_sites}; "
                 f"left out: {'; '.join(self._reasons)}"
@@ -69,12 +69,14 @@ class WeightExchange:
             Message(content, node, "query.weigh", ttl=seconds, group_id=group) for node, _ in chosen
         ]
         for reply in self.cohort.exchange(grid, messages, seconds):
-            site = reply[0] if isinstance(reply, tuple) else self.cohort.sender(reply)
+            if isinstance(reply, Failure):
+                self._reasons.append(f"{reply.site}: {reply.reason}")
+                self._left_out(*reply)
+                continue
+            site = self.cohort.sender(reply)
             try:
-                if isinstance(reply, tuple):
-                    raise FederationError(reply[1])
                 tally.add(reply.content, "weights", site)
             except UcadiError as error:
                 self._reasons.append(f"{site}: {error}")
-                self._left_out(site, str(error))
+                self._left_out(site, str(error), False)
         return tally

@@ -5,6 +5,7 @@ the report. The server's folder holds nothing that the server could read.
 """
 
 import json
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,10 @@ def run_cell(
 ) -> Cell:
     """Run it; a cell that fails has an ``error``."""
     strategy = run.strategy
-    key = _make_key(engine.home, strategy)
+    folder = plan.out.resolve() / run.name
+    if not (plan.resume and (folder / "server" / "checkpoints").is_dir()):
+        shutil.rmtree(folder, ignore_errors=True)
+    key = _make_key(folder / "sites", strategy)
     config = _run_config(plan, run, data, nodes, key)
     config.server.mkdir(parents=True, exist_ok=True)
     log = config.cell / "flower.log"
@@ -47,7 +51,10 @@ def run_cell(
     reason = watch.stopped or f"Flower ended without a result; see {log}"
     if (config.server / "run.json").is_file():
         try:
-            return Cell.model_validate(cell | _result(plan, config, strategy, key))
+            found = Cell.model_validate(cell | _result(plan, config, strategy, key))
+            if key is not None:
+                key.site.unlink()
+            return found
         except UcadiError as error:
             reason = str(error)
     return Cell(**cell, parameters=0, rounds=[], models=[], error=reason)
@@ -59,14 +66,17 @@ class _Key:
     server: Path
 
 
-def _make_key(home: Path, strategy: StrategyRecipe) -> _Key | None:
-    """A new key for every cell, in the engine's private folder, which goes when it closes."""
+def _make_key(sites: Path, strategy: StrategyRecipe) -> _Key | None:
+    """A new key for every cell, beside what its sites keep; it goes when the cell is done."""
     if strategy.protection.scheme == "none":
         return None
-    key = SiteKey.create(strategy.protection.scheme)
-    files = _Key(home / f"{key.key_id.hex()}.key", home / f"{key.key_id.hex()}.context")
-    key.save(files.site)
-    key.context.save(files.server)
+    files = _Key(sites / "encryption.key", sites / "server.context")
+    if not files.site.exists():
+        sites.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.server.unlink(missing_ok=True)
+        key = SiteKey.create(strategy.protection.scheme)
+        key.context.save(files.server)
+        key.save(files.site)
     return files
 
 
@@ -88,6 +98,7 @@ def _run_config(plan: Plan, run: Run, data: Path, nodes: int, key: _Key | None) 
         threads=_resources(strategy, nodes).cpus,
         context=str(key.server) if key else "",
         key=str(key.site) if key else "",
+        resume=plan.resume,
         bandwidth=plan.bandwidth,
     )
 

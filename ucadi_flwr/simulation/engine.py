@@ -22,6 +22,7 @@ from typing import Self
 import torch
 
 from ucadi_flwr.errors import FederationError
+from ucadi_flwr.locks import held
 from ucadi_flwr.processes import Children, environment, free_port, last_line
 from ucadi_flwr.run_config import RunConfig
 from ucadi_flwr.simulation import leftovers
@@ -68,7 +69,7 @@ class Engine:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             stack.callback(self._folder.cleanup)
-            stack.enter_context(leftovers.claimed(self.home))
+            stack.enter_context(held(self.home, "it is an engine's"))
             stack.enter_context(self._children)
             self._start_superlink()
             self._open = stack.pop_all()
@@ -159,7 +160,9 @@ def manifest(config: RunConfig) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _toml(value: int | str) -> str:
+def _toml(value: bool | int | str) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, int):
         return str(value)
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')

@@ -56,7 +56,6 @@ def run(plan: Plan) -> Path:
         _write_recipes(plan)
         with _deleted_at_the_end(plan.out / "cache"), Engine() as engine:
             for strategy, seed in missing:
-                shutil.rmtree(plan.out / strategy.name / f"seed{seed}", ignore_errors=True)
                 cells = [
                     run_cell(engine, plan, run, data, len(sites), progress)
                     for run in plan.runs(strategy, seed)

@@ -5,39 +5,26 @@ by their folder, which an experiment holds a lock on for as long as it lives.
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
+from ucadi_flwr.errors import FederationError
+from ucadi_flwr.locks import LOCK, held
 from ucadi_flwr.processes import end_all
 
-_LOCK = "claimed"
 _GRACE_SECONDS = 5.0
-
-
-@contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Hold the folder; the kernel lets go of it when this process ends, however it does."""
-    descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def sweep(parent: Path, mark: str) -> None:
     """End the processes of this account's folders that nobody holds, and remove the folders."""
     for folder in sorted(parent.glob(f"{mark}*")):
-        with contextlib.suppress(OSError):
-            if folder.stat().st_uid != os.getuid() or not (folder / _LOCK).is_file():
+        with contextlib.suppress(OSError, FederationError):
+            if folder.stat().st_uid != os.getuid() or not (folder / LOCK).is_file():
                 continue
-            with claimed(folder):  # BlockingIOError, which is an OSError, if its owner lives
+            with held(folder, "its experiment lives"):
                 end_all(users(folder), _GRACE_SECONDS)
             shutil.rmtree(folder, ignore_errors=True)
 

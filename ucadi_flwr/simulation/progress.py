@@ -19,11 +19,11 @@ from rich.progress import Progress as Bars
 
 
 class Watch:
-    """Follows one run's journal."""
+    """Follows one run's journal, from where it ends now."""
 
     def __init__(self, journal: Path, on_event: Callable[[dict[str, Any]], None]) -> None:
         self._journal, self._on_event = journal, on_event
-        self._read = 0
+        self._read = journal.stat().st_size if journal.is_file() else 0
         self.stopped = ""
 
     def poll(self) -> None:
@@ -95,6 +95,10 @@ class Progress:
         def show(event: dict[str, Any]) -> None:
             nonlocal done
             match event:
+                case {"event": "resumed", "round": number}:
+                    done += number
+                    self._bars.advance(self._grid, number)
+                    self._tell(name, f"goes on after round {number}")
                 case {"event": "answer", "round": number, "site": site, "loss": loss}:
                     self._tell(name, f"round {number} · {site}{_loss(loss)}", quiet=True)
                 case {"event": "round", "round": number, "rounds": rounds, "loss": loss}:
