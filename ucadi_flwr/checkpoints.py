@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ucadi_flwr.atomic import replacing
 from ucadi_flwr.errors import FederationError
+from ucadi_flwr.exchange.names import parse_name
 from ucadi_flwr.rounds import RoundRecord
 
 KEPT = 2
@@ -67,6 +68,16 @@ class Course:
     ledger: list[RoundRecord]
     models: Mapping[str, Mapping[str, bytes]] = field(repr=False)
     others: Mapping[str, bytes] = field(repr=False)
+
+    def until(self, server_round: int) -> "Course":
+        """The same without the ledger and others of later rounds; the models are as they are."""
+        ledger = [record for record in self.ledger if record.round <= server_round]
+        others = {
+            name: content
+            for name, content in self.others.items()
+            if parse_name(name.rpartition("/")[2])[0] <= server_round
+        }
+        return Course(ledger, self.models, others)
 
 
 @dataclass(frozen=True)
@@ -133,10 +144,14 @@ class Checkpoints:
         return Course(list(manifest.ledger), models, others)
 
     def save(self, course: Course) -> None:
-        """Write the checkpoint of the newest round, and remove what is older than :data:`KEPT`.
+        """Write the checkpoint of the newest round; those of later ones are given up.
 
-        Raises :class:`FederationError` if the disk does not take it; the one before stays.
+        Of earlier ones :data:`KEPT` stay. Raises :class:`FederationError` if the disk does not take
+        it; the one before stays.
         """
+        if not course.ledger:
+            self.clear()
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             manifest = Manifest(
@@ -149,6 +164,9 @@ class Checkpoints:
                 ledger=course.ledger,
             )
             self._write(manifest)
+            for path in self._manifests():
+                if path.name > self._path(manifest.round).name:
+                    path.unlink()
             self._prune()
         except OSError as error:
             raise FederationError(
@@ -160,13 +178,8 @@ class Checkpoints:
     def _write(self, manifest: Manifest) -> None:
         content = manifest.model_dump(mode="json")
         whole = {"sha256": _digest_of(content), "checkpoint": content}
-        with replacing(self.folder / f"round-{manifest.round:05}.json") as partial:
+        with replacing(self._path(manifest.round)) as partial:
             partial.write_text(json.dumps(whole, indent=1, allow_nan=False), encoding="utf-8")
-
-    def drop_newest(self) -> None:
-        """Forget the newest round: its sum was bad."""
-        for path in self._manifests()[-1:]:
-            path.unlink()
 
     def clear(self) -> None:
         """Remove them all; the run is over."""
@@ -175,6 +188,9 @@ class Checkpoints:
         self._prune()
         with contextlib.suppress(OSError):
             self.folder.rmdir()
+
+    def _path(self, server_round: int) -> Path:
+        return self.folder / f"round-{server_round:05}.json"
 
     def _manifests(self) -> list[Path]:
         return sorted(p for p in self.folder.glob("round-*.json") if _MANIFEST.fullmatch(p.name))
@@ -203,6 +219,8 @@ class Checkpoints:
         return content
 
     def _prune(self) -> None:
+        if not self.folder.is_dir():
+            return
         manifests = self._manifests()
         for path in manifests[:-KEPT]:
             path.unlink()

@@ -7,7 +7,7 @@ the round, and asked again in the next. What travels is told in :mod:`ucadi_flwr
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -15,15 +15,16 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 from numpy.typing import NDArray
 
+from ucadi_flwr.answers import Answers
 from ucadi_flwr.checkpoints import Course
 from ucadi_flwr.cohort import Cohort, Failure
 from ucadi_flwr.data.sites import POOLED
-from ucadi_flwr.errors import FederationError, QuorumError, UcadiError
+from ucadi_flwr.errors import FederationError, QuorumError
 from ucadi_flwr.evaluation.counts import Counts
 from ucadi_flwr.exchange.agreement import Agreement
 from ucadi_flwr.exchange.models import ServedModels
 from ucadi_flwr.exchange.names import name_of, parse_name
-from ucadi_flwr.exchange.tally import MAX_TEXT, Tally
+from ucadi_flwr.exchange.tally import Tally, counts_of
 from ucadi_flwr.exchange.weights import WeightExchange
 from ucadi_flwr.exchange.wire import blob_record, model_arrays, size
 from ucadi_flwr.preflight import measure
@@ -71,9 +72,8 @@ class UcadiStrategy(Strategy):
         self._first_attempt = self._attempt = starts * MAX_ATTEMPTS
         self._save = save
         self._ranges: dict[str, int] = {}
-        self._refusals = self._answers = 0
-        self._failed = set[str]()
-        self._weights = WeightExchange(agreement, context, self.cohort, self._left_out)
+        self.answers = Answers(self.cohort, journal, self._forget)
+        self._weights = WeightExchange(agreement, context, self.cohort, self.answers.left_out)
 
     def summary(self) -> None:
         """Tell the journal what is about to run."""
@@ -133,7 +133,7 @@ class UcadiStrategy(Strategy):
         return messages
 
     def aggregate_train(
-        self, server_round: int, replies: Iterable[Message]
+        self, server_round: int, replies: Iterable[Message | Failure]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Add the answers up; raise :class:`QuorumError` below the quorum.
 
@@ -143,7 +143,7 @@ class UcadiStrategy(Strategy):
         record, name = self.rounds[-1], name_of(server_round, self._attempt)
         tally = Tally(self.agreement, self.context, name)
         record.sites.clear()
-        self._each(replies, lambda site, reply: self._take(tally, site, reply, record))
+        self.answers.each(replies, lambda site, reply: self._take(tally, site, reply, record))
         record.add_seconds += tally.seconds
         if tally.ranges:
             self._ranges = {
@@ -187,13 +187,17 @@ class UcadiStrategy(Strategy):
         return messages
 
     def aggregate_evaluate(
-        self, server_round: int, replies: Iterable[Message]
+        self, server_round: int, replies: Iterable[Message | Failure]
     ) -> MetricRecord | None:
         """Sum the sites' counts: by site where they are public, else unread."""
         if self.recipe.protection.metrics == "encrypted":
             return self._aggregate_sealed_counts(server_round, replies)
         tested = self.tests[next(reversed(self.tests))]
-        self._each(replies, lambda site, reply: tested.update({site: self._counts(reply)}))
+
+        def take(site: str, reply: Message) -> None:
+            tested[site] = counts_of(reply, self.agreement.classes)
+
+        self.answers.each(replies, take)
         if not tested:
             return None
         confusion = np.sum([counts.confusion for counts in tested.values()], axis=0)
@@ -227,6 +231,7 @@ class UcadiStrategy(Strategy):
         for server_round in range(len(self.rounds) + 1, num_rounds + 1):
             begin = time.perf_counter()
             self.rounds.append(RoundRecord(round=server_round))
+            self.answers.begin(self.rounds[-1])
             arrays, metrics = self._run_round(server_round, initial_arrays, config, grid, timeout)
             self.rounds[-1].seconds = time.perf_counter() - begin
             self._save(self.course)
@@ -238,7 +243,7 @@ class UcadiStrategy(Strategy):
             test_config = ConfigRecord({**(evaluate_config or config), "trained-at": trained_at})
             messages = self.configure_evaluate(num_rounds, initial_arrays, test_config, grid)
             replies = self.cohort.exchange(grid, messages, timeout)
-            tested = self.aggregate_evaluate(num_rounds, self._named(replies))
+            tested = self.aggregate_evaluate(num_rounds, replies)
             if tested is None and (gone := self._give_up_a_bad_sum()):
                 raise FederationError(
                     f"the last test{gone}; left out: {self.rounds[-1].describe_failures()}"
@@ -257,8 +262,8 @@ class UcadiStrategy(Strategy):
         timeout: float,
     ) -> tuple[ArrayRecord | None, MetricRecord]:
         """Repeat with wider ranges, or when sites are back, until the round counts."""
-        record, quorum = self.rounds[-1], self.recipe.min_sites
-        self._ranges, self._failed = {}, set()
+        record, quorum, wait = self.rounds[-1], self.recipe.min_sites, self.recipe.wait_for_sites
+        self._ranges = {}
         for attempt in range(MAX_ATTEMPTS):
             self._attempt = self._first_attempt + attempt
             record.attempts = attempt + 1
@@ -267,12 +272,12 @@ class UcadiStrategy(Strategy):
                 messages = list(self.configure_train(server_round, initial, config, grid))
                 record.bytes_down += sum(map(self._shared, messages))
                 replies = self.cohort.exchange(grid, messages, timeout)
-                arrays, metrics = self.aggregate_train(server_round, self._named(replies))
+                arrays, metrics = self.aggregate_train(server_round, replies)
             except QuorumError as error:
                 missed: FederationError = error
-                seconds = self.recipe.wait_for_sites
-                self.journal.log(f"{error}; waiting {seconds:.0f} s for sites to come back")
-                if not self.cohort.wait_for_quorum(grid, config, quorum, seconds, self._failed):
+                self.journal.log(f"{error}; waiting {wait:.0f} s for sites to come back")
+                failed = self.answers.failed
+                if not self.cohort.wait_for_quorum(grid, config, quorum, wait, without=failed):
                     raise
                 continue
             if metrics is not None:
@@ -287,28 +292,11 @@ class UcadiStrategy(Strategy):
 
     def _give_up_a_bad_sum(self) -> str:
         """If no site could open the newest sum, go back to the one before it; say so."""
-        if self._answers or not self._refusals:
-            return ""
-        rounds = self.models.give_up_newest()
-        if rounds is None:
+        if not self.answers.none_could_open or (rounds := self.models.give_up_newest()) is None:
             return ""
         bad, good = rounds
+        self._save(self.course.until(good))
         return f" (the sum of round {bad} is given up and the model of round {good} stays)"
-
-    def _each(self, replies: Iterable[Message], take: Callable[[str, Message], None]) -> None:
-        """Take every site's answer; one that does not fit is written down, and left out."""
-        self._refusals = self._answers = 0
-        for reply in replies:
-            site = self.cohort.sender(reply)
-            try:
-                refusal = reply.content.config_records.get("refused")
-                if refusal is not None:
-                    self._refusals += 1
-                    raise FederationError(str(refusal.get("why"))[:MAX_TEXT])
-                self._answers += 1
-                take(site, reply)
-            except UcadiError as error:
-                self._left_out(site, str(error), passing=False)
 
     def _take(self, tally: Tally, site: str, reply: Message, record: RoundRecord) -> None:
         """One answer to training: a contribution, or a wish for wider ranges."""
@@ -329,15 +317,19 @@ class UcadiStrategy(Strategy):
         self.journal.answer(record.round, name, answer)
 
     def _aggregate_sealed_counts(
-        self, server_round: int, replies: Iterable[Message]
+        self, server_round: int, replies: Iterable[Message | Failure]
     ) -> MetricRecord | None:
         tally = Tally(self.agreement, self.context, name_of(server_round, self._attempt))
-        self._each(replies, lambda site, reply: tally.add(reply.content, "counts", site))
+        self.answers.each(replies, lambda site, reply: tally.add(reply.content, "counts", site))
         members = tally.members("counts")
         if len(members) < self.recipe.min_sites:
             return None
         self.sealed[f"counts/{tally.name}"] = tally.sums["counts", POOLED].result()
         return MetricRecord({"sites": len(members)})
+
+    def _forget(self, site: str) -> None:
+        self.models.forget(site)
+        self._weights.forget()
 
     def _weight(self, site: str) -> int:
         """The weight that a site declared; 0 where that is not known."""
@@ -350,29 +342,6 @@ class UcadiStrategy(Strategy):
             content, node, kind, ttl=self.recipe.round_timeout, group_id=str(server_round)
         )
 
-    def _named(self, replies: Iterable[Message | Failure]) -> Iterator[Message]:
-        """Pass answers on; a site that failed or is late is written down instead."""
-        for reply in replies:
-            if isinstance(reply, Failure):
-                self._left_out(*reply)
-            else:
-                yield reply
-
-    def _left_out(self, site: str, reason: str, passing: bool) -> None:
-        if not passing:
-            self._failed.add(site)
-        self.models.forget(site)
-        self._weights.forget()
-        self.rounds[-1].fail(site, reason)
-        self.journal.failure(self.rounds[-1].round, site, reason)
-
     def _shared(self, message: Message) -> int:
         """Bytes of what is summed; the reference arms move it on one machine only."""
         return size(message.content, _SHARED) if self.recipe.cohort == "all" else 0
-
-    def _counts(self, reply: Message) -> Counts:
-        try:
-            vector = reply.content.array_records["counts"]["counts"].numpy()
-            return Counts.from_vector(vector, self.agreement.classes)
-        except (EOFError, KeyError, TypeError, ValueError) as error:
-            raise FederationError(f"the test's answer cannot be used ({error})") from None

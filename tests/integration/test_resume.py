@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from federation import Config, events, model, run
-from flwr.app import Error, Message
+from flwr.app import Array, Error, Message
 from loopback_grid import LoopbackGrid
 
 from ucadi_flwr import atomic
@@ -248,6 +248,30 @@ def test_a_full_disk_stops_the_run_at_the_round_before(
             run(broken)
     assert full
     assert not list((broken.server / "checkpoints").glob("*.partial"))
+    resumed(broken)
+    assert same(state(broken), state(whole))
+
+
+@pytest.mark.parametrize("bad", [1, 3])
+def test_a_sum_that_was_given_up_is_made_again(config: Config, bad: int) -> None:
+    """A machine damaged it; the next process goes on from the round before."""
+    whole = made(config, "ucadi", name="whole")
+    run(whole)
+    broken = made(config, "ucadi", name="broken")
+    sealed: list[int] = []
+
+    def damage(node: int, reply: Message) -> Message:
+        found = reply.content.array_records.get("sealed")
+        if node == 101 and found is not None and "model" in found:
+            sealed.append(node)
+            if len(sealed) == bad:
+                content = bytearray(found["model"].numpy().tobytes())
+                content[-100] ^= 1
+                found["model"] = Array(np.frombuffer(bytes(content), np.uint8))
+        return reply
+
+    with pytest.raises(FederationError, match=f"the sum of round {bad} is given up"):
+        run(broken, alter=damage)
     resumed(broken)
     assert same(state(broken), state(whole))
 

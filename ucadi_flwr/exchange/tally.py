@@ -10,6 +10,7 @@ from flwr.app import Message, RecordDict
 from ucadi_flwr.aggregation.mean import WeightedMean
 from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import FederationError
+from ucadi_flwr.evaluation.counts import Counts
 from ucadi_flwr.exchange.agreement import Agreement, Purpose
 from ucadi_flwr.exchange.wire import blob, read_multipliers
 from ucadi_flwr.protection.keys import ServerContext
@@ -95,3 +96,12 @@ class Tally:
                 f"{answer.examples} examples; {declared} were declared before the round"
             )
         return answer
+
+
+def counts_of(reply: Message, classes: int) -> Counts:
+    """The counts of a test that a site sent in clear."""
+    try:
+        vector = reply.content.array_records["counts"]["counts"].numpy()
+        return Counts.from_vector(vector, classes)
+    except (EOFError, KeyError, TypeError, ValueError) as error:
+        raise FederationError(f"the test's answer cannot be used ({error})") from None
