@@ -1,4 +1,4 @@
-"""A folder that one process holds at a time."""
+"""Folders that one process holds at a time."""
 
 import fcntl
 import os
@@ -26,3 +26,14 @@ def held(folder: Path, advice: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a process that lives holds the folder."""
+    if not (folder / LOCK).is_file():
+        return False
+    try:
+        with held(folder, ""):
+            return False
+    except FederationError:
+        return True

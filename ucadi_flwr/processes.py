@@ -149,6 +149,21 @@ def end_all(processes: Sequence[psutil.Process], seconds: float) -> None:
     psutil.wait_procs(stubborn, timeout=10)
 
 
+def users_of(folder: Path) -> list[psutil.Process]:
+    """Processes that have the folder in their environment, or files in it open.
+
+    Ray's workers overwrite their environment with their title, but keep their logs open.
+    """
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            files = (Path("/proc") / str(process.pid) / "fd").iterdir()
+            words = [*process.environ().values(), *(str(file.readlink()) for file in files)]
+            if any(str(folder) in word for word in words):
+                found.append(process)
+    return found
+
+
 def _end_with_parent() -> None:
     """In the child: a parent that is killed takes it along (prctl(2))."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)

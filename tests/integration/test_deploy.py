@@ -1,108 +1,27 @@
 """A federation by its own commands: a server, three sites over TLS, and a node that is killed."""
 
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
-import tiny
+from deployment import COMMAND, SECONDS, Federation
 from federation import SIZES, configs, run
 
 from ucadi_flwr.deploy.control import Control
-from ucadi_flwr.deploy.state import State
-from ucadi_flwr.processes import free_port, stop
 from ucadi_flwr.protection.keys import SiteKey
-from ucadi_flwr.provision import commands
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.sealed_run import FILE, open_sealed
 
 pytestmark = pytest.mark.slow
-
-SECONDS = 400.0
-"""Every message starts a process that imports PyTorch; four of those on two busy cores are slow."""
-
-COMMAND = """\
-import typer
-from ucadi_flwr.cli import reporting_errors
-from ucadi_flwr.commands.{0} import {0}
-with reporting_errors():
-    typer.run({0})
-"""
-
-
-class Federation:
-    """A kit, and every command of it as a process of its own, in one working folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.kit = folder / "KIT"
-        commands.make(self.kit, f"127.0.0.1:{free_port()}", SIZES, "bfv")
-        self.data = tiny.write_sites(folder / "data", SIZES)
-        (folder / "tasks").mkdir()
-        self.task = tiny.write_task(folder / "tasks")
-        self.state = State(folder / "state")
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-
-    def start(self, name: str, *words: object) -> subprocess.Popen[bytes]:
-        """``ucadi`` with these words; what it says is in ``said(name)``."""
-        with (self.folder / f"{name}.out").open("ab") as output:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, "-c", COMMAND.format(words[0]), *map(str, words[1:])],
-                cwd=self.folder,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        return self.processes[name]
-
-    def said(self, name: str) -> str:
-        return (self.folder / f"{name}.out").read_text(encoding="utf-8")
-
-    def start_server(self) -> None:
-        self.start("server", "server", self.kit / "server", "--state", self.state.folder)
-        self.until(lambda: "ready; state" in self.said("server"))
-
-    def start_site(self, name: str) -> None:
-        words = ("--data", self.data / name, "--state", self.folder / f"state-{name}")
-        self.start(name, "site", self.kit / name, *words, "--threads", 1)
-
-    def start_sites(self) -> None:
-        for name in SIZES:
-            self.start_site(name)
-        self.until(lambda: all("online as node" in self.said(name) for name in SIZES))
-
-    def supernode(self, site: str) -> psutil.Process:
-        """Flower's process below the supervisor of a site."""
-        below = psutil.Process(self.processes[site].pid).children()
-        return next(p for p in below if any("flower-supernode" in word for word in p.cmdline()))
-
-    def until(self, condition: Callable[[], bool], seconds: float = SECONDS) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, {n: self.said(n) for n in self.processes}
-            for name, process in self.processes.items():
-                assert process.poll() is None, self.said(name)
-            time.sleep(0.3)
-
-    def close(self) -> None:
-        for process in self.processes.values():
-            process.terminate()
-        for process in self.processes.values():
-            try:
-                process.wait(40)
-            except subprocess.TimeoutExpired:
-                stop(process)
 
 
 @pytest.fixture(scope="module")

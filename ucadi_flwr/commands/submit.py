@@ -21,13 +21,17 @@ def submit(
     sites: Annotated[
         int, typer.Option(help="How many sites to wait for before round 1; 0: all.", min=0)
     ] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out from its last round.")
+    ] = False,
     state: Annotated[Path | None, typer.Option(help="The --state of ucadi server.")] = None,
 ) -> None:
     """Run a task by a strategy, on the server's machine: flwr run APP --stream.
 
     Ctrl-C stops the run (flwr stop). Results are in OUT/server; an encrypted model is opened by a
-    site with ucadi open.
+    site with ucadi open. Whatever ended a run early, the same command with --resume goes on from
+    its last whole round.
     """
-    order = Order(task=task, strategy=strategy, out=out, rounds=rounds, seed=seed, sites=sites)
+    order = Order(task, strategy, out, rounds=rounds, seed=seed, sites=sites, resume=resume)
     for path in run(kit, state, order):
         print(path)

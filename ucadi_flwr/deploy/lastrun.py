@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ucadi_flwr.atomic import replacing
+from ucadi_flwr.locks import in_use
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,10 @@ class LastRun:
 
 @dataclass(frozen=True)
 class Course:
-    """How far a run is. ``state``: waiting, running, testing, stopped or finished."""
+    """How far a run is.
+
+    ``state``: waiting, running, testing, stopped, finished, or interrupted: its process is gone.
+    """
 
     state: str = "waiting"
     round: int = 0
@@ -67,7 +71,11 @@ def course(run: LastRun) -> Course:
     found = summary(json.loads(line) for line in lines if line.endswith("\n"))
     if run.finished:
         return replace(found, state="finished")
-    return replace(found, state="stopped") if run.stopped else found
+    if run.stopped:
+        return replace(found, state="stopped")
+    if found.state in ("running", "testing") and not in_use(run.journal.parent):
+        return replace(found, state="interrupted")
+    return found
 
 
 def summary(events: Iterable[dict[str, Any]]) -> Course:

@@ -32,6 +32,7 @@ def serve(folder: Path, state: Path | None, host: str, port: int | None, say: Sa
         place.locked(),
         Children(environment(place.flower)) as children,
     ):
+        place.end_leftovers()
         _refuse_another(near, kit)
         superlink = children.start(command(kit, place, host, port), log)
         _wait_until_healthy(superlink, near, kit, log)

@@ -34,6 +34,7 @@ def supervise(folder: Path, data: Path, state: Path | None, threads: int | None,
         place.locked(),
         Children(environment(place.flower)) as children,
     ):
+        place.end_leftovers()
         try:
             while True:
                 begin = time.monotonic()

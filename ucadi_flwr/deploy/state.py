@@ -1,13 +1,22 @@
 """Where a party keeps what it must remember: outside the kit, for its own account only."""
 
+import contextlib
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.locks import held
+from ucadi_flwr.processes import GRACE_SECONDS, end_all, users_of
 from ucadi_flwr.provision.certificates import digest, parse_certificate
+
+_LONG_LIVED = (
+    *("flower-superlink", "flower-supernode", "flower-superexec"),
+    *("flwr-serverapp", "flwr-clientapp"),
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,13 @@ class State:
     def locked(self) -> AbstractContextManager[None]:
         """Keep a second command of the same kind out."""
         return held(self.folder, "stop it, or name another --state")
+
+    def end_leftovers(self) -> None:
+        """End the long-lived programs of Flower that a killed command of this state left behind."""
+        for process in users_of(self.flower):
+            with contextlib.suppress(psutil.Error):
+                if any(Path(word).name in _LONG_LIVED for word in process.cmdline()[:2]):
+                    end_all([process], GRACE_SECONDS)
 
     def log(self, program: str) -> Path:
         """What a program of Flower's says."""

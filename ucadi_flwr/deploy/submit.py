@@ -153,8 +153,10 @@ def started(log: Path) -> str:
 def results(config: RunConfig, watch: Watch, log: Path) -> list[Path]:
     """The run's files; Flower's exit status says nothing, its own last file does."""
     if watch.stopped:
-        raise FederationError(f"the run stopped: {watch.stopped}")
+        raise FederationError(f"the run stopped: {watch.stopped}; --resume goes on with it")
     if not (config.server / "run.json").is_file():
-        raise FederationError(f"the run ended without a result: {last_line(log)}; see {log}")
+        raise FederationError(
+            f"the run ended without a result: {last_line(log)}; see {log}; --resume goes on with it"
+        )
     models = sorted(config.server.glob("model*.safetensors"))
     return [p for p in (config.server / "run.json", config.server / FILE, *models) if p.exists()]

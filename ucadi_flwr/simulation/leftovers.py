@@ -9,11 +9,9 @@ import os
 import shutil
 from pathlib import Path
 
-import psutil
-
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.locks import LOCK, held
-from ucadi_flwr.processes import end_all
+from ucadi_flwr.processes import end_all, users_of
 
 _GRACE_SECONDS = 5.0
 
@@ -25,20 +23,5 @@ def sweep(parent: Path, mark: str) -> None:
             if folder.stat().st_uid != os.getuid() or not (folder / LOCK).is_file():
                 continue
             with held(folder, "its experiment lives"):
-                end_all(users(folder), _GRACE_SECONDS)
+                end_all(users_of(folder), _GRACE_SECONDS)
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def users(folder: Path) -> list[psutil.Process]:
-    """Processes that have the folder in their environment, or files in it open.
-
-    Ray's workers overwrite their environment with their title, but keep their logs open.
-    """
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            files = (Path("/proc") / str(process.pid) / "fd").iterdir()
-            words = [*process.environ().values(), *(str(file.readlink()) for file in files)]
-            if any(str(folder) in word for word in words):
-                found.append(process)
-    return found
