@@ -336,23 +336,39 @@ def test_an_ended_run_leaves_no_process_behind(tmp_path: Path, sign: int, status
 
 
 @pytest.mark.slow
-def test_what_a_killed_run_left_behind_is_ended_by_the_next(tmp_path: Path) -> None:
-    tiny.write_sites(tmp_path / "data", SIZES)
-    words = ["--task", tiny.write_task(tmp_path), "--data", tmp_path / "data", "--rounds", "500"]
-    words += ["--strategy", "fedavg", "--out", tmp_path / "out"]
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "run_sim.py"), *map(str, words)], stderr=subprocess.DEVNULL
-    )
-    journal = tmp_path / "out" / "fedavg" / "seed0" / "server" / "journal.jsonl"
-    wait_for(lambda: journal.is_file() and '"round"' in journal.read_text(), process)
+def test_a_killed_run_is_cleared_away_and_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9 in mid-run, encrypted: the same model as without, to the bit."""
+    tiny.write_sites(tmp_path / "data", federation.SIZES)
+    words = ["--task", tiny.write_task(tmp_path), "--data", tmp_path / "data", "--rounds", "8"]
+    words += ["--strategy", "ucadi", "--out", tmp_path / "out"]
+    command = [sys.executable, str(ROOT / "run_sim.py"), *map(str, words)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    cell = tmp_path / "out" / "ucadi" / "seed0"
+    journal = cell / "server" / "journal.jsonl"
+    wait_for(lambda: journal.is_file() and '"round": 2, "rounds"' in journal.read_text(), process)
     with Engine():  # lets that of a living experiment be
         assert len(engine_processes(process.pid)) >= 3
+    for number in engine_processes(process.pid):
+        os.kill(number, signal.SIGSTOP)  # or they may finish the run before the next one starts
     process.kill()
     process.wait()
     assert list(TMP.glob(f"{MARK}{process.pid}-*"))
-    with Engine():
-        assert not engine_processes(process.pid)
-        assert not list(TMP.glob(f"{MARK}{process.pid}-*"))
+    subprocess.run([*command, "--resume"], check=True)
+    assert not engine_processes(process.pid)
+    assert not list(TMP.glob(f"{MARK}{process.pid}-*"))
+    assert '"event": "resumed"' in journal.read_text()
+    assert not list(cell.rglob("*.key"))
+    monkeypatch.setattr("ucadi_flwr.cohort.POLL_SECONDS", 0.001)
+    whole = federation.configs(tmp_path, tmp_path / "data")("ucadi", scheme="bfv", rounds=8)
+    federation.run(whole)
+    task, recipe = loader.load(TaskRecipe, whole.task), loader.load(StrategyRecipe, "ucadi")
+    expected = open_sealed(
+        whole.server / "sealed.safetensors", task, recipe, SiteKey.load(Path(whole.key))
+    ).state
+    found = load_file(cell / "model.safetensors")
+    assert all(np.array_equal(found[name], values) for name, values in expected.items())
 
 
 def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:

@@ -188,7 +188,10 @@ def test_a_state_is_for_one_command_at_a_time(tmp_path: Path) -> None:
     state = State(tmp_path)
     with (
         state.locked(),
-        pytest.raises(FederationError, match="another command is running"),
+        pytest.raises(
+            FederationError,
+            match="another process is at work there; stop it, or name another --state",
+        ),
         state.locked(),
     ):
         pass
