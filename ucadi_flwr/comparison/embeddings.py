@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ucadi_flwr.errors import DataError
+from ucadi_flwr.evaluation.features import MAX_CASES as MAX_KEPT
 from ucadi_flwr.evaluation.features import chosen, read_features
 from ucadi_flwr.evaluation.neighbours import perplexity_of, silhouette, tsne
 from ucadi_flwr.report.analysis import ALL, Embedding, Tested
@@ -62,19 +64,19 @@ def _of_strategy(out: Path, results: Results, strategy: str) -> Embedding | None
     sites = [site for site, path in files.items() if path.is_file()]
     if not sites:
         return None
-    read = [read_features(files[site], len(results.task.classes)) for site in sites]
-    if len(widths := {features.shape[1] for features, _ in read}) > 1:
+    tests = {site: sum(results.sites[site].test.values()) for site in sites}
+    read = [_checked(files[site], tests[site], results) for site in sites]
+    if len(widths := {rows.shape[1] for rows, _ in read}) > 1:
         raise DataError(f"{folder}: features of different models: {sorted(widths)} a case")
-    features = np.concatenate([one for one, _ in read])
-    labels = np.concatenate([one for _, one in read])
-    site = np.repeat(np.arange(len(sites)), [len(one) for _, one in read])
-    kept = chosen(len(features), MAX_CASES)
-    features, labels, site = features[kept], labels[kept], site[kept]
+    drawn = chosen(sum(len(rows) for rows, _ in read), MAX_CASES)
+    features = np.concatenate([rows for rows, _ in read])[drawn]
+    labels = np.concatenate([of_site for _, of_site in read])[drawn]
+    site = np.repeat(np.arange(len(sites)), [len(rows) for rows, _ in read])[drawn]
     told = Embedding(
         strategy=strategy,
         seed=seed,
         sites=sites,
-        of=sum(sum(results.sites[name].test.values()) for name in sites),
+        of=sum(tests.values()),
         features=features.shape[1],
         label=labels.tolist(),
         site=site.tolist(),
@@ -91,3 +93,12 @@ def _of_strategy(out: Path, results: Results, strategy: str) -> Embedding | None
             "y": plane[:, 1].round(3).tolist(),
         }
     )
+
+
+def _checked(
+    path: Path, cases: int, results: Results
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    features, labels = read_features(path, len(results.task.classes))
+    if len(labels) != min(cases, MAX_KEPT):
+        raise DataError(f"{path}: {len(labels)} cases, but {cases} were tested; delete it")
+    return features, labels

@@ -93,3 +93,10 @@ def test_features_of_different_models_are_refused(two):
     keep(two, "fedavg", "south", drawn(1)[:, :4], seed=1)
     with pytest.raises(DataError, match=r"features of different models: \[4, 6\] a case"):
         two.analyse()
+
+
+def test_features_of_other_cases_are_refused(two):
+    path = two.out / "fedavg" / "seed1" / "features" / "all" / "south.safetensors"
+    write_features(path, [torch.ones(7, 6)], np.zeros(7, np.int64))
+    with pytest.raises(DataError, match=r"south\.safetensors: 7 cases, but 15 were tested"):
+        two.analyse()

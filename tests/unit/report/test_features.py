@@ -44,7 +44,8 @@ def test_two_panels_have_the_same_points(analysis: Analysis, svg: SimpleNamespac
     (drawing,) = features(comparison, ["healthy", "covid"])
     root = svg.parse(drawing)
     assert [w for w in svg.texts(root) if w] == [
-        *("by class", "healthy", "covid", "by site", "a", "b")
+        *("fedavg, by class: silhouette .25", "healthy", "covid"),
+        *("fedavg, by site: silhouette −.03", "a", "b"),
     ]
     uses = list(root.iter("use"))
     assert len(uses) == 2 * 30 + 4  # and the legends' points
