@@ -47,7 +47,8 @@ def _draw(found: Embedding, place: int, classes: Sequence[str]) -> Drawing:
         caption=f"{found.strategy}, seed {found.seed}: {drawn}, by the {found.features:,} features "
         f"that go into the output layer; t-SNE of perplexity {found.perplexity:.3g}. Left and "
         "right are the same points. Near points are alike to the model; how far groups are apart, "
-        "how large they are, and the axes mean little.",
+        "how large they are, and the axes mean little; two models of equal silhouettes may give "
+        "very different pictures.",
         figure=figure,
     )
 
