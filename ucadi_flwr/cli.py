@@ -21,6 +21,8 @@ from ucadi_flwr.data.prepare import prepare as prepare_tree
 from ucadi_flwr.data.series import MIN_SLICES
 from ucadi_flwr.errors import UcadiError
 from ucadi_flwr.publish import publish
+from ucadi_flwr.report.events import write_events
+from ucadi_flwr.report.results import read_results
 
 app = typer.Typer(
     help="Federated learning for chest imaging on Flower.",
@@ -81,8 +83,13 @@ def report(
     reference: Annotated[
         str | None, typer.Option(help="The strategy that the others are compared with.")
     ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="A new folder, for TensorBoard's event files.")
+    ] = None,
 ) -> None:
     """Compute analysis, tables, figures and report.html again from what is stored."""
+    if tensorboard is not None:
+        write_events(read_results(out / "results.json"), tensorboard)
     print(f"report: {publish(out, readers, reference)}")
 
 

@@ -16,10 +16,12 @@ from torch import nn
 from ucadi_flwr.build import make_model, set_schedule
 from ucadi_flwr.data.dataset import testing_set, training_set
 from ucadi_flwr.data.partition import Part
-from ucadi_flwr.data.sites import Site
+from ucadi_flwr.data.sites import POOLED, Site
 from ucadi_flwr.evaluation.counts import Counts
+from ucadi_flwr.evaluation.features import recorded, write_features
 from ucadi_flwr.evaluation.predict import probabilities
 from ucadi_flwr.evaluation.predictions import write_predictions
+from ucadi_flwr.models.parts import output_layer
 from ucadi_flwr.models.state import read_state, trainable_names, write_state
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
@@ -30,7 +32,7 @@ class SiteClient(NumPyClient):
     """One site. ``fit`` and ``evaluate`` take and give the model as Flower's list of arrays.
 
     ``shapes`` gives the order of the arrays. Where ``predictions`` is a folder, the predictions on
-    the cases that are tested are kept there, at the site.
+    the cases that are tested are kept there, at the site, and features beside it.
     """
 
     def __init__(
@@ -97,12 +99,16 @@ class SiteClient(NumPyClient):
         part: Part = "validation" if config["tested"] == "validation" else "test"
         model = self._open(parameters)
         dataset = testing_set(self.site, self.task, self.cache, part)
-        scores = probabilities(model, dataset, self.device)
+        with recorded(model.get_submodule(output_layer(model))) as inputs:
+            scores = probabilities(model, dataset, self.device)
         labels = np.array(self.site.labels(part), np.int64)
         if self.predictions is not None:
             cases = [(case.name, case.patient) for case in self.site.parts[part]]
             path = self.predictions / str(config["trained-at"]) / f"{self.site.name}.csv"
             write_predictions(path, cases, labels, scores, self.task.classes)
+            if part == "test" and config["trained-at"] == POOLED:
+                folder = self.predictions.parent / "features" / POOLED
+                write_features(folder / f"{self.site.name}.safetensors", inputs, labels)
         true_scores = np.maximum(scores[np.arange(len(labels)), labels], np.finfo(float).tiny)
         loss = float(-np.log(true_scores).mean())
         return loss, len(labels), {"counts": Counts.of(scores, labels).to_vector().tobytes()}

@@ -181,7 +181,9 @@ def test_a_grid_goes_on_with_the_runs_that_it_lacks(experiment: Path, tmp_path: 
     shutil.copytree(experiment / "out", out)
     words = json.loads((experiment / "words").read_text())
     words[words.index("--out") + 1] = str(out)
-    before = {path: path.stat().st_mtime_ns for path in out.glob("[flc]*/seed0/**/*.safetensors")}
+    before = {
+        path: path.stat().st_mtime_ns for path in out.glob("[flc]*/seed0/**/model*.safetensors")
+    }
     assert len(before) == 4
     told = io.StringIO()
     with contextlib.redirect_stderr(told):
@@ -240,7 +242,9 @@ def test_hold_outs_and_folds(tmp_path: Path) -> None:
         assert {site: f.n for site, f in model.test.items()} == {"a": 4, "b": 4, "c": 8}
         assert set(chosen.validation) == {"a", "b"}
         folder = tmp_path / "out" / cell.strategy.name / "seed0"
-        assert {p.stem for p in (folder / "predictions" / "all").iterdir()} == {"a", "b", "c"}
+        for kept in ("predictions", "features"):
+            assert {p.stem for p in (folder / kept / "all").iterdir()} == {"a", "b", "c"}
+        assert not (folder / "fold1" / "features").exists()  # those are of no test
         validated = (folder / "fold1" / "predictions" / "all" / "a.csv").read_text().splitlines()
         tested = (folder / "predictions" / "all" / "a.csv").read_text().splitlines()
         assert not {line.split(",")[0] for line in validated[1:]} & {

@@ -5,6 +5,7 @@ from pathlib import Path
 from ucadi_flwr.comparison.arms import arms
 from ucadi_flwr.comparison.cautions import cautions
 from ucadi_flwr.comparison.differences import choose_reference, differences
+from ucadi_flwr.comparison.embeddings import embeddings
 from ucadi_flwr.comparison.figures import tested
 from ucadi_flwr.comparison.loading import load
 from ucadi_flwr.comparison.reading import readers as against_readers
@@ -33,5 +34,6 @@ def analyse(
         tested=rows,
         differences=differences(found, chosen, experiment.positive),
         readers=study,
+        embeddings=embeddings(out, results, rows, chosen),
         warnings=cautions(results, experiment, found, rows, chosen),
     )

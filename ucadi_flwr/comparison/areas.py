@@ -1,13 +1,10 @@
 """AUC over seeds, with an interval over cases, and its difference between two recipes."""
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import norm, rankdata
-
 from ucadi_flwr.comparison.cases import Predictions
 from ucadi_flwr.comparison.estimates import UNDEFINED, estimate
 from ucadi_flwr.evaluation.delong import Shares, shares
-from ucadi_flwr.evaluation.intervals import AucEstimate, Interval, z_value
+from ucadi_flwr.evaluation.intervals import AucEstimate
+from ucadi_flwr.evaluation.paired import delong_test
 from ucadi_flwr.report.analysis import Estimate
 
 
@@ -22,8 +19,7 @@ def area(predictions: Predictions, of_class: int, level: float = 0.95) -> Estima
     found = _shares(predictions, of_class)
     if found is None:
         return UNDEFINED
-    mean = Shares.mean(found)
-    of_mean = AucEstimate(mean.auc, mean.variance(), mean.positive_patients, mean.negative_patients)
+    of_mean = AucEstimate.of(Shares.mean(found))
     return estimate([one.auc for one in found], of_mean.interval(level))
 
 
@@ -32,30 +28,15 @@ def area_difference(
 ) -> tuple[Estimate, float | None, str] | None:
     """AUC of A less that of B, mean over the same seeds: estimate, p and the test's name.
 
-    DeLong's paired test, as :func:`ucadi_flwr.evaluation.paired.delong_test` has it, of the shares
-    averaged over seeds; with one seed it is that test. Where the variance is 0, p is 1 if the
-    difference is 0, else None, and the interval is 0 to 0 if every seed of both ranks all cases
-    alike, else None. None with one class only.
+    DeLong's paired test (:func:`ucadi_flwr.evaluation.paired.delong_test`) of the differences of
+    the shares, averaged over seeds. None with one class only.
     """
-    z = z_value(level)
     found_a, found_b = _shares(a, of_class), _shares(b, of_class)
     if found_a is None or found_b is None:
         return None
     each = [one - other for one, other in zip(found_a, found_b, strict=True)]
-    contrast = Shares.mean(found_a) - Shares.mean(found_b)
-    variance = contrast.variance()
-    interval: Interval | None = None
-    p: float | None = None
-    if variance:
-        error = float(np.sqrt(variance))
-        low, high = contrast.auc - z * error, contrast.auc + z * error
-        interval = Interval(max(-1.0, low), min(1.0, high))
-        p = float(2 * norm.sf(abs(contrast.auc) / error))
-    elif variance is not None and contrast.won == 0:
-        p = 1.0
-        alike = np.array_equal(_ranks(a, of_class), _ranks(b, of_class))
-        interval = Interval(0.0, 0.0) if alike else None
-    return estimate([one.auc for one in each], interval), p, _method(a)
+    found = delong_test(Shares.mean(each), level)
+    return estimate([one.auc for one in each], found.interval), found.p, found.method
 
 
 def _shares(predictions: Predictions, of_class: int) -> list[Shares] | None:
@@ -66,18 +47,3 @@ def _shares(predictions: Predictions, of_class: int) -> list[Shares] | None:
     ]
     found = [one for one in each if one is not None]
     return found or None
-
-
-def _ranks(predictions: Predictions, of_class: int) -> NDArray[np.float64]:
-    ranks: NDArray[np.float64] = rankdata(predictions.probabilities[:, :, of_class], axis=1)
-    return ranks
-
-
-def _method(predictions: Predictions) -> str:
-    """The test's name, with what it does beyond the paper's."""
-    name = "DeLong 1988"
-    if len(predictions.seeds) > 1:
-        name += f", mean of {len(predictions.seeds)} seeds"
-    if predictions.patient_count < len(predictions.labels):
-        name += ", patients as clusters (Obuchowski 1997)"
-    return name

@@ -5,10 +5,12 @@ from numpy.typing import NDArray
 
 from ucadi_flwr.comparison.cases import Predictions
 from ucadi_flwr.comparison.resampling import drawn
-from ucadi_flwr.evaluation.intervals import MAX_DROPPED
 from ucadi_flwr.report.analysis import Roc
 
 POINTS = 101
+
+MAX_DROPPED = 0.1
+"""Largest share of draws with one class only for which a band is still given."""
 
 _AT_ONCE = 100  # draws
 
@@ -18,13 +20,13 @@ def mean_roc(predictions: Predictions, positive: int, level: float = 0.95) -> Ro
 
     Vertical averaging (Fawcett, Pattern Recognition Letters 27:861, 2006), each seed's curve read
     at its upper end where it is vertical. The band is pointwise, between percentiles of that mean
-    over draws of patients, as :func:`ucadi_flwr.evaluation.roc.band` has it of one seed; None where
-    more than a tenth of the draws have one class only. The first point is (0, 0), the corner.
+    over draws of patients; None where more than ``MAX_DROPPED`` of the draws have one class only.
+    The first point is (0, 0), the corner.
     """
     truth = predictions.labels == positive
     if truth.all() or not truth.any():
         return None
-    grid = np.linspace(0.0, 1.0, POINTS)
+    grid = np.arange(POINTS) / (POINTS - 1)  # as exact as a share of cases
     once = np.ones((1, len(truth)))
     scores = predictions.probabilities[:, :, positive]
     mean = np.mean([_curves(truth, one, once, grid) for one in scores], axis=0)[0]

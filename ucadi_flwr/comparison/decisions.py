@@ -2,14 +2,13 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from ucadi_flwr.comparison.cases import Predictions
 from ucadi_flwr.comparison.estimates import estimate
 from ucadi_flwr.comparison.figures import accuracy
 from ucadi_flwr.comparison.rates import Rate
 from ucadi_flwr.evaluation.intervals import Interval
-from ucadi_flwr.evaluation.paired import mcnemar
+from ucadi_flwr.evaluation.paired import mcnemar, sign_flips
 from ucadi_flwr.report.analysis import Estimate
 
 
@@ -20,10 +19,11 @@ def accuracy_difference(
 
     One case a patient, and seeds (one, or several) that have the same cases right: McNemar's exact
     test (:func:`ucadi_flwr.evaluation.paired.mcnemar`). Otherwise the sign-flip test over patients
-    (:func:`sign_flips`): it is what McNemar's exact test is, with a patient's whole gain in the
-    place of one discordant case, so that it needs no approximation with few patients and the two
-    meet where both apply. Durkalski's χ² for clusters is not used: it weighs every patient the
-    same, and would test another difference than that of the two accuracies.
+    (:func:`ucadi_flwr.evaluation.paired.sign_flips`): it is what McNemar's exact test is, with a
+    patient's whole gain in the place of one discordant case, so that it needs no approximation with
+    few patients and the two meet where both apply. Durkalski's χ² for clusters (Statistics in
+    Medicine 22:2417, 2003) is not used: it weighs every patient the same, and would test another
+    difference than that of the two accuracies.
 
     The interval then is the square-and-add one (Newcombe, Statistics in Medicine 17:2635, 1998) of
     the two accuracies' intervals (:mod:`ucadi_flwr.comparison.rates`), with their correlation over
@@ -47,25 +47,6 @@ def accuracy_difference(
     interval = None if same else _square_and_add(rate_a, rate_b, level)
     method = _method("sign flips over patients, exact", a)
     return estimate(values, interval), sign_flips(by_patient), method
-
-
-def sign_flips(gains: NDArray[np.int64]) -> float:
-    """Two-sided p of a sum of whole numbers, were each as likely to have the other sign.
-
-    Were A and B alike for a patient, what A gains over B, all cases and seeds together, might as
-    well be B's gain. The p-value is the share of all 2^k sign changes whose sum is as far from 0 as
-    that observed or farther: all are counted, none is drawn, by adding up one binomial variable for
-    every size of gain. Gains of one size make it the exact McNemar test.
-    """
-    sizes, counts = np.unique(np.abs(gains[gains != 0]), return_counts=True)
-    chances = np.ones(1)
-    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
-        steps = np.zeros(size * count + 1)
-        steps[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
-        chances = np.convolve(chances, steps)
-    total = len(chances) - 1
-    far = np.abs(2 * np.arange(total + 1) - total) >= abs(int(gains.sum()))
-    return min(1.0, float(chances[far].sum()))
 
 
 def _square_and_add(a: Rate, b: Rate, level: float) -> Interval:

@@ -54,7 +54,7 @@ def calibration_bins(predictions: Predictions, positive: int) -> list[Calibratio
     truth, scores = _parts(predictions, positive)
     rows = calibration.reliability(scores.ravel(), np.tile(truth, len(scores)), BINS)
     return [
-        CalibrationBin(score=row.mean, fraction=row.observed.value, cases=row.count)
+        CalibrationBin(score=row.mean, fraction=row.observed, cases=row.count)
         for row in rows
         if row.mean is not None and row.observed is not None
     ]

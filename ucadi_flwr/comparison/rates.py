@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ucadi_flwr.comparison.estimates import UNDEFINED, estimate, mean
-from ucadi_flwr.evaluation.intervals import Interval, z_value
+from ucadi_flwr.evaluation.intervals import Interval, wilson
 from ucadi_flwr.report.analysis import Estimate
 
 
@@ -120,12 +120,3 @@ def _distinct(hits: NDArray[np.bool_], counted: NDArray[np.bool_]) -> NDArray[np
 def rate_or_undefined(found: Rate | None) -> Estimate:
     """The estimate of a rate that may be None."""
     return found.estimate() if found else UNDEFINED
-
-
-def wilson(value: float, n: float, level: float = 0.95) -> Interval:
-    """Wilson's score interval of a proportion of n cases; n need not be whole."""
-    z = z_value(level)
-    centre = value + z**2 / (2 * n)
-    half = z * float(np.sqrt(value * (1 - value) / n + z**2 / (4 * n**2)))
-    low, high = (centre - half) / (1 + z**2 / n), (centre + half) / (1 + z**2 / n)
-    return Interval(max(0.0, min(low, value)), min(1.0, max(high, value)))

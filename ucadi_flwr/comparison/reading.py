@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ucadi_flwr.comparison.arms import Arm
+from ucadi_flwr.comparison.cases import Predictions
+from ucadi_flwr.comparison.decisions import accuracy_difference
 from ucadi_flwr.comparison.loading import Experiment
 from ucadi_flwr.comparison.rates import rate, rate_or_undefined
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.evaluation.paired import holm
-from ucadi_flwr.evaluation.reader_study import Against, ReaderStudy, majority, reader_study
 from ucadi_flwr.evaluation.readers import read_readers
 from ucadi_flwr.report.analysis import ALL, Estimate, ReaderFigures, Readers
 
@@ -52,18 +53,22 @@ def _names(path: Path, experiment: Experiment) -> list[str]:
     return list(site_of)
 
 
+def majority(calls: NDArray[np.bool_]) -> list[bool | None]:
+    """What more than half of the readers call, of `(readers, N)` calls; None for a tie."""
+    votes = calls.sum(axis=0).tolist()
+    return [None if 2 * v == len(calls) else 2 * v > len(calls) for v in votes]
+
+
 def _against(
     arm: Arm, calls: dict[str, NDArray[np.bool_]], names: Sequence[str], positive: int
 ) -> Readers:
     found = arm.predictions
     truth, called = found.labels == positive, found.decisions[0] == positive
-    study = reader_study(truth, called, calls, names, found.patients)
     rows = [
-        _row(name, truth, call[np.newaxis], found.patients, study.model_against[name])
-        for name, call in calls.items()
+        _row(name, truth, call[np.newaxis], found.patients, called) for name, call in calls.items()
     ]
     if len(calls) > 1:
-        rows += _together(study, truth, np.array(list(calls.values())), found.patients)
+        rows += _together(names, truth, np.array(list(calls.values())), found.patients, called)
     p_values = holm([row.p for row in rows])
     sensitivity, specificity = _both(truth, called[np.newaxis], found.patients)
     return Readers(
@@ -78,22 +83,19 @@ def _against(
 
 
 def _together(
-    study: ReaderStudy,
+    names: Sequence[str],
     truth: NDArray[np.bool_],
     calls: NDArray[np.bool_],
     patients: NDArray[np.intp],
+    model: NDArray[np.bool_],
 ) -> list[ReaderFigures]:
     """The mean, each reader counting once, and the majority, on the cases without a tie."""
-    vote = majority(list(calls))
+    vote = majority(calls)
     clear = np.array([one is not None for one in vote])
     agreed = np.array([[bool(one) for one in vote]])
-    decided = _row(
-        MAJORITY, truth[clear], agreed[:, clear], patients[clear], study.model_against_majority
-    )
-    return [
-        _row(MEAN, truth, calls, patients),
-        decided.model_copy(update={"ties": study.for_discussion}),
-    ]
+    decided = _row(MAJORITY, truth[clear], agreed[:, clear], patients[clear], model[clear])
+    ties = [name for name, one in zip(names, vote, strict=True) if one is None]
+    return [_row(MEAN, truth, calls, patients), decided.model_copy(update={"ties": ties})]
 
 
 def _row(
@@ -101,17 +103,38 @@ def _row(
     truth: NDArray[np.bool_],
     calls: NDArray[np.bool_],
     patients: NDArray[np.intp],
-    against: Against | None = None,
+    model: NDArray[np.bool_] | None = None,
 ) -> ReaderFigures:
-    """Figures of `(readers, N)` calls, with intervals over cases for these readers."""
+    """Figures of `(readers, N)` calls, with intervals over cases for these readers.
+
+    ``model`` `(N,)`: the decisions that those of the one reader are tested against.
+    """
     sensitivity, specificity = _both(truth, calls, patients)
     return ReaderFigures(
         reader=name,
         cases=len(truth),
         sensitivity=sensitivity,
         specificity=specificity,
-        p=against.accuracy.p if against and against.accuracy else None,
+        p=None if model is None else _p(truth, calls[0], patients, model),
     )
+
+
+def _p(
+    truth: NDArray[np.bool_],
+    call: NDArray[np.bool_],
+    patients: NDArray[np.intp],
+    model: NDArray[np.bool_],
+) -> float | None:
+    """Of the test that two models' accuracies have; None without a case."""
+    if not len(truth):
+        return None
+    index = np.unique(patients, return_inverse=True)[1]
+
+    def decided(one: NDArray[np.bool_]) -> Predictions:
+        certain = np.stack([~one, one], axis=1).astype(np.float64)
+        return Predictions((0,), truth.astype(np.int64), index, certain[np.newaxis])
+
+    return accuracy_difference(decided(model), decided(call))[1]
 
 
 def _both(

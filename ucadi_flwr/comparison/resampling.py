@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ucadi_flwr.evaluation.intervals import Interval, resamples, z_value
+from ucadi_flwr.evaluation.intervals import Interval, z_value
 
 DRAWS = 1000
 
@@ -25,11 +25,11 @@ def drawn(patients: int) -> NDArray[np.uint8]:
 def multiplicities(patients: int, draws: int, seed: int = 0) -> NDArray[np.uint8]:
     """How often each draw has each patient, `(draws, patients)`, read-only.
 
-    The draws are those of :func:`ucadi_flwr.evaluation.intervals.resamples`, so that of
-    :func:`ucadi_flwr.evaluation.intervals.bootstrap` with the same seed. A count fits into a byte:
-    one patient 256 times in a draw has a chance of about 1 / 256!.
+    As many patients as there are, with replacement (Efron & Tibshirani 1993, ch. 13). A count fits
+    into a byte: one patient 256 times in a draw has a chance of about 1 / 256!.
     """
-    each = resamples(np.arange(patients), draws, seed)
+    rng = np.random.default_rng(seed)
+    each = [rng.integers(0, patients, patients) for _ in range(draws)]
     found = np.array([np.bincount(one, minlength=patients) for one in each], np.uint8)
     found.flags.writeable = False
     return found

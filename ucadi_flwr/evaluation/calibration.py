@@ -7,22 +7,21 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import brier_score_loss
 
 from ucadi_flwr.evaluation.cases import as_scores, as_truth
-from ucadi_flwr.evaluation.intervals import Proportion, proportion
 
 
 @dataclass(frozen=True)
 class Bin:
     """Cases whose probability is in [low, high), the last bin with its end.
 
-    ``mean``: their mean probability; ``observed``: the share that is positive, with its Wilson
-    interval, of ``count`` cases. Both None in an empty bin.
+    ``mean``: their mean probability; ``observed``: the share of the ``count`` cases that is
+    positive. Both None in an empty bin.
     """
 
     low: float
     high: float
     count: int
     mean: float | None
-    observed: Proportion | None
+    observed: float | None
 
 
 def reliability(probabilities: ArrayLike, truth: ArrayLike, bins: int = 10) -> list[Bin]:
@@ -44,7 +43,7 @@ def reliability(probabilities: ArrayLike, truth: ArrayLike, bins: int = 10) -> l
             high=float(edges[b + 1]),
             count=int(counts[b]),
             mean=float(sums[b] / counts[b]) if counts[b] else None,
-            observed=proportion(int(positives[b]), int(counts[b])),
+            observed=float(positives[b] / counts[b]) if counts[b] else None,
         )
         for b in range(bins)
     ]
@@ -59,7 +58,7 @@ def ece(probabilities: ArrayLike, truth: ArrayLike, bins: int = 10) -> float:
     rows = reliability(probabilities, truth, bins)
     total = sum(row.count for row in rows)
     return sum(
-        row.count / total * abs(row.observed.value - row.mean)
+        row.count / total * abs(row.observed - row.mean)
         for row in rows
         if row.observed is not None and row.mean is not None
     )

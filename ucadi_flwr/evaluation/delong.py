@@ -26,8 +26,10 @@ class Shares:
 
     ``positive``: `(patients,)`, 2MN (ΣV10 − m AUC) of a patient's m positive scans; ``negative``:
     2MN (ΣV01 − n AUC) of the n negative ones; ``won``: 2MN AUC. All are integers, and of several
-    ``models`` their sum: what is equal is exactly equal, two models with the same ranking differ
-    by exactly 0, and the mean of equal models is exactly one of them.
+    models their sum: what is equal is exactly equal, two models with the same ranking differ by
+    exactly 0, and the mean of equal models is exactly one of them. ``ranks``: `(models, N)`, each
+    model's midranks of the cases; of a difference, the difference of the ranks, which is 0
+    everywhere if both rank all cases alike.
     """
 
     won: int
@@ -37,7 +39,12 @@ class Shares:
     negatives: int
     positive_patients: int
     negative_patients: int
-    models: int = 1
+    ranks: NDArray[np.float64]
+
+    @property
+    def models(self) -> int:
+        """How many models this is the mean of."""
+        return len(self.ranks)
 
     @classmethod
     def mean(cls, found: Sequence[Self]) -> Self:
@@ -52,7 +59,7 @@ class Shares:
             won=sum(one.won for one in found),
             positive=np.sum([one.positive for one in found], axis=0),
             negative=np.sum([one.negative for one in found], axis=0),
-            models=sum(one.models for one in found),
+            ranks=np.concatenate([one.ranks for one in found]),
         )
 
     def __sub__(self, other: Self) -> Self:
@@ -65,6 +72,7 @@ class Shares:
             won=self.won - other.won,
             positive=self.positive - other.positive,
             negative=self.negative - other.negative,
+            ranks=self.ranks - other.ranks,
         )
 
     @property
@@ -114,17 +122,8 @@ def shares(truth: ArrayLike, scores: ArrayLike, clusters: ArrayLike | None = Non
         negatives=n,
         positive_patients=len(np.unique(patient[positive])),
         negative_patients=len(np.unique(patient[~positive])),
+        ranks=ranks[np.newaxis],
     )
-
-
-def auc(truth: NDArray[np.bool_], scores: NDArray[np.float64]) -> float | None:
-    """AUC alone, of `(N,)` and `(N,)`, unchecked: for resampling. None with one class."""
-    positives = int(np.count_nonzero(truth))
-    pairs = positives * (len(truth) - positives)
-    if pairs == 0:
-        return None
-    above = float(rankdata(scores)[truth].sum()) - positives * (positives + 1) / 2
-    return above / pairs
 
 
 def _same_cases(found: Sequence[Shares]) -> None:

@@ -106,6 +106,27 @@ class Readers(Part):
     readers: list[ReaderFigures]
 
 
+class Embedding(Part):
+    """Test cases of all sites by the features that one model has of them.
+
+    ``x`` and ``y`` are t-SNE's, empty where there is no picture. ``label`` and ``site``: a case's
+    index into the task's classes and into ``sites``.
+    """
+
+    strategy: str
+    seed: int
+    sites: list[str]
+    of: int = Field(description="test cases there are; as many as len(label) were drawn of them")
+    features: int
+    label: list[int]
+    site: list[int]
+    silhouette_class: float | None = Field(description="of the features, not of the picture")
+    silhouette_site: float | None
+    perplexity: float | None = None
+    x: list[float] = Field(default_factory=list)
+    y: list[float] = Field(default_factory=list)
+
+
 class Analysis(Part):
     """The whole document."""
 
@@ -116,6 +137,7 @@ class Analysis(Part):
     tested: list[Tested]
     differences: list[Difference]
     readers: list[Readers] = Field(default_factory=list)
+    embeddings: list[Embedding] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
 
 

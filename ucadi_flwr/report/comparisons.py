@@ -106,7 +106,7 @@ class Comparison:
     @property
     def percent(self) -> str:
         """The level of the intervals, "95 %"."""
-        return f"{self.analysis.level * 100:g} %"
+        return f"{self.analysis.level * 100:g}\N{NO-BREAK SPACE}%"
 
     @property
     def noun(self) -> str:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ucadi_flwr.report import formats
 from ucadi_flwr.report.analysis import (
     ALL,
     Difference,
+    Embedding,
     Estimate,
     ReaderFigures,
     Readers,
@@ -19,6 +21,9 @@ MEASURES: dict[Literal["auc", "accuracy"], str] = {"auc": "AUC", "accuracy": "ac
 
 SETS_WITH_CONFUSION = 6
 """With more test sets than this, only the first (all sites) has its confusion matrices."""
+
+FEWEST_POINTS = 20
+"""Fewer cases than this are not drawn by their features."""
 
 COLUMNS_OF_CONFUSION = 8
 """Of counts that fit on A4."""
@@ -142,6 +147,14 @@ def reader_rows(studies: Sequence[Readers]) -> list[ReaderRow]:
             row = rows.setdefault(reader.reader, ReaderRow(reader, {}))
             row.against[study.strategy] = reader
     return list(rows.values())
+
+
+def why_not_drawn(found: Embedding) -> str:
+    """Why an embedding has no picture."""
+    cases = formats.counted(len(found.label), "case")
+    if len(found.label) < FEWEST_POINTS:
+        return f"{cases} are too few, as any few points look like groups"
+    return f"its {cases} have the same features"
 
 
 def held_out(comparison: Comparison) -> bool:

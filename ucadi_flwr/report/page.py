@@ -68,7 +68,7 @@ def render(results: Results, analysis: Analysis | None = None) -> str:
     drawings = figures.draw(results, analysis)
     context["drawings"] = {
         group: [drawing for drawing in drawings if drawing.group == group]
-        for group in ("forest", "roc", "cross-site", "learning", "calibration")
+        for group in ("forest", "roc", "cross-site", "features", "learning", "calibration")
     }
     sections = list(_sections(context, comparison))
     return environment.get_template("page.html.j2").render(context, sections=sections)
@@ -153,6 +153,8 @@ def _sections(context: dict[str, Any], comparison: Comparison | None) -> Iterato
         yield Section("roc", "ROC", "ROC curves")
     if drawings["cross-site"]:
         yield Section("cross-site", "Sites × models", "Every model at every site")
+    if comparison and comparison.analysis.embeddings:
+        yield Section("features", "Features", "What the models see alike")
     yield Section("learning", "Training", "Training")
     if comparison or context["columns"]:
         yield Section("decisions", "Decisions", "Decisions")

@@ -4,7 +4,7 @@ from ucadi_flwr.report import formats
 from ucadi_flwr.report.analysis import ALL, Difference
 from ucadi_flwr.report.comparisons import Comparison, TestSet
 
-BEST, HIGHER, LOWER = "★", "▲", "▼"
+HIGHER, LOWER = "▲", "▼"
 
 
 def verdict(difference: Difference, level: float) -> int:
@@ -26,14 +26,11 @@ def side(difference: Difference) -> int:
 
 
 def mark(comparison: Comparison, strategy: str, site: str) -> str:
-    """▲ or ▼ if the AUC was shown to be higher or lower than the reference's; ★ if the best.
+    """▲ or ▼ if the AUC was shown to be higher or lower than the reference's, else nothing.
 
-    The best was shown to be higher than every other strategy that was tested there.
+    There is no mark for the best of all: strategies are compared with the reference, and not with
+    each other.
     """
-    others = [tested.strategy for tested in comparison.tests_at(site)]
-    others = [other for other in others if other != strategy]
-    if others and all(_against(comparison, strategy, other, site) > 0 for other in others):
-        return BEST
     shown = _against(comparison, strategy, comparison.reference, site)
     return {1: HIGHER, -1: LOWER}.get(shown, "")
 

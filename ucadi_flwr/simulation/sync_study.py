@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import fmean
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -90,10 +91,12 @@ def write_study(out: Path, results: Results, bandwidth: int, console: Console) -
         writer = csv.DictWriter(file, [*(f.name for f in fields(Interval)), "total_s"])
         writer.writeheader()
         writer.writerows({**asdict(row), "total_s": row.total_s} for row in rows)
-    table = Table(title=f"Equal total epochs, {bandwidth / 1e3:g} KB/s between site and server")
-    names = ("strategy", "local epochs", "rounds", "AUC", "accuracy")
-    for name in (*names, "train s", "protect s", "transmit s", "wait s", "total s"):
-        table.add_column(name, justify="left" if name == "strategy" else "right")
+    title = f"Equal total epochs, {bandwidth / 1e3:g} KB/s between site and server, in seconds"
+    table = Table(title=title, box=SIMPLE, padding=0, show_edge=False)  # of at most 80 characters
+    table.add_column("strategy", overflow="fold")
+    names = ("local\nepochs", "rounds", "AUC", "accu-\nracy")
+    for name in (*names, "train", "protect", "transmit", "wait", "total"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         times = (row.train_s, row.protect_s, row.transmit_s, row.wait_s, row.total_s)
         table.add_row(

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from one_model import area_of, difference_of
 from scipy.stats import norm
 
 from ucadi_flwr.comparison.areas import area, area_difference
 from ucadi_flwr.comparison.cases import Predictions
 from ucadi_flwr.evaluation.delong import Shares, shares
-from ucadi_flwr.evaluation.intervals import delong_auc
-from ucadi_flwr.evaluation.paired import delong_test
+
+from .resampled import bootstrap
 
 SEEDS = 3
 
@@ -36,11 +37,11 @@ def test_one_seed_is_delong(patients):
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 2, 80)
     a, b = labels + rng.normal(size=80), labels + rng.normal(size=80)
-    one = delong_auc(labels, a, patients)
+    one = area_of(labels, a, patients)
     found = area(predictions(labels, a, patients), 1)
     interval = one.interval()
     assert (found.mean, found.low, found.high) == (one.auc, interval.low, interval.high)
-    exact = delong_test(labels, a, b, patients)
+    exact = difference_of(labels, a, b, patients)
     estimate, p, method = area_difference(
         predictions(labels, a, patients), predictions(labels, b, patients), 1
     )
@@ -123,11 +124,25 @@ def test_equal_recipes_are_rejected_at_the_level():
     assert 0.02 <= rejected / 500 <= 0.08
 
 
+def test_bootstrap_and_delong_agree_with_and_without_clusters():
+    rng = np.random.default_rng(5)
+    patients = np.repeat(np.arange(150), rng.integers(1, 8, 150))
+    labels = (patients < 60).astype(int)
+    scores = labels + rng.normal(size=150)[patients] + 0.3 * rng.normal(size=len(patients))
+    widths = []
+    for index in (np.arange(len(labels)), patients):
+        found = area(predictions(labels, scores, index), 1)
+        drawn = bootstrap(lambda t, s: shares(t, s).auc, [labels, scores], index)
+        assert (drawn.low, drawn.high) == pytest.approx((found.low, found.high), abs=0.012)
+        widths.append(drawn.high - drawn.low)
+    assert widths[1] > 1.7 * widths[0]
+
+
 def test_auc_of_one_in_every_seed_has_newcombes_interval():
     labels = np.arange(40) % 2
     scores = np.array([0.9 * labels, 0.5 * labels])
     found = area(predictions(labels, scores), 1)
-    interval = delong_auc(labels, labels.astype(float)).interval()
+    interval = area_of(labels, labels.astype(float)).interval()
     assert (found.mean, found.sd) == (1.0, 0.0)
     assert (found.low, found.high) == (interval.low, interval.high)
     assert found.low < 1.0

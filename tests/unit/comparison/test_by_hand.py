@@ -6,7 +6,9 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 
 from ucadi_flwr.comparison import resampling
-from ucadi_flwr.evaluation.intervals import bootstrap, wilson
+from ucadi_flwr.evaluation.intervals import wilson
+
+from .resampled import bootstrap
 
 LABELS = [1, 1, 1, 0, 0, 0]
 FIRST = [0.9, 0.6, 0.4, 0.7, 0.3, 0.2]
@@ -68,7 +70,7 @@ def test_auc(one_seed, look):
 )
 def test_proportions_have_wilsons_interval(one_seed, look, name, value, hits, of):
     found = look.tested(one_seed, "fedavg", "north").figures[name]
-    exact = wilson(hits, of)
+    exact = wilson(hits / of, of)
     assert found.mean == pytest.approx(value, abs=1e-15)
     assert (found.low, found.high) == pytest.approx((exact.low, exact.high), rel=1e-12)
     assert found.sd is None
@@ -77,7 +79,7 @@ def test_proportions_have_wilsons_interval(one_seed, look, name, value, hits, of
 def test_f1(one_seed, look):
     # J = 2 / (2 + 1 + 1), and F1 = 2J / (1 + J) at both ends of Wilson's interval of 2 in 4
     found = look.tested(one_seed, "fedavg", "north").figures["f1"]
-    of_j = wilson(2, 4)
+    of_j = wilson(2 / 4, 4)
     assert found.mean == pytest.approx(2 / 3, abs=1e-15)
     assert found.low == pytest.approx(2 * of_j.low / (1 + of_j.low), rel=1e-12)
     assert found.high == pytest.approx(2 * of_j.high / (1 + of_j.high), rel=1e-12)
@@ -90,7 +92,7 @@ def test_probabilities(one_seed, look):
     assert found["brier"].mean == pytest.approx(1.15 / 6, abs=1e-15)
     assert found["ece"].mean == pytest.approx(2.3 / 6, abs=1e-15)
     squares = (np.array(FIRST) - LABELS) ** 2
-    expected = bootstrap(np.mean, [squares], draws=resampling.DRAWS).interval
+    expected = bootstrap(np.mean, [squares], draws=resampling.DRAWS)
     assert found["brier"].low == pytest.approx(expected.low, abs=1e-12)
     assert found["brier"].high == pytest.approx(expected.high, abs=1e-12)
 
@@ -142,7 +144,7 @@ def test_sensitivity_of_two_seeds(two_seeds, look):
     # patients' means over seeds 1, 1, ½ of 3: Σ(a − ⅚)² / 9 = 1/54, unbiased 1/36,
     # n = 1 + ⅚·⅙·36 = 6 independent cases, of six in all
     found = look.tested(two_seeds, "fedavg", "north").figures["sensitivity"]
-    exact = wilson(5, 6)
+    exact = wilson(5 / 6, 6)
     assert (found.low, found.high) == pytest.approx((exact.low, exact.high), rel=1e-9)
 
 

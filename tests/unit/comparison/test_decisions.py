@@ -1,13 +1,10 @@
 """Accuracies compared: the exact sign-flip test, where it is McNemar's, and its interval."""
 
-from itertools import product
-
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 
 from ucadi_flwr.comparison.cases import Predictions
-from ucadi_flwr.comparison.decisions import accuracy_difference, sign_flips
+from ucadi_flwr.comparison.decisions import accuracy_difference
 from ucadi_flwr.evaluation.paired import mcnemar
 
 
@@ -17,30 +14,6 @@ def right(rows, patients=None):
     index = np.arange(rows.shape[1]) if patients is None else np.asarray(patients)
     both = np.stack([1 - rows, rows], axis=2)
     return Predictions(tuple(range(len(rows))), np.ones(rows.shape[1], np.int64), index, both)
-
-
-def test_sign_flips_by_hand():
-    # ±3 ±1 ±1: sums 5, 3, 3, 1 and their negatives; six of eight are as far as 3
-    assert sign_flips(np.array([3, -1, 0, 1])) == pytest.approx(6 / 8, rel=1e-15)
-    assert sign_flips(np.array([3, 1, 1])) == pytest.approx(2 / 8, rel=1e-15)
-    assert sign_flips(np.zeros(4, np.int64)) == 1.0
-
-
-def test_sign_flips_against_all_of_them():
-    rng = np.random.default_rng(13)
-    for _ in range(20):
-        gains = rng.integers(-4, 5, 9)
-        sums = [abs(np.dot(signs, gains)) for signs in product((-1, 1), repeat=9)]
-        expected = np.mean(np.array(sums) >= abs(gains.sum()))
-        assert sign_flips(gains) == pytest.approx(expected, rel=1e-12)
-
-
-@pytest.mark.parametrize(("only_a", "only_b"), [(0, 1), (5, 0), (12, 4), (40, 22)])
-@pytest.mark.parametrize("size", [1, 3])
-def test_gains_of_one_size_are_mcnemar(only_a, only_b, size):
-    gains = np.array([size] * only_a + [-size] * only_b + [0] * 7)
-    exact = binomtest(only_a, only_a + only_b).pvalue
-    assert sign_flips(gains) == pytest.approx(min(1.0, exact), rel=1e-12)
 
 
 def test_one_seed_is_mcnemar():

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from ucadi_flwr.comparison.reading import majority
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.evaluation.intervals import wilson
-from ucadi_flwr.evaluation.paired import mcnemar
+from ucadi_flwr.evaluation.paired import mcnemar, sign_flips
 
 LABELS = {"north": [1, 1, 1, 0, 0], "south": [0, 0, 1, 1, 0]}
 TRUTH = np.array([1, 1, 1, 0, 0, 0, 0, 1, 1, 0])
@@ -45,7 +46,7 @@ def test_readers(study, tmp_path):
     assert [(r.strategy, r.seed) for r in found] == [("fedavg", 1), ("central", 2)]
     fedavg = found[0]
     # model: 4 of 5 positives, 4 of 5 negatives
-    of_model = wilson(4, 5)
+    of_model = wilson(4 / 5, 5)
     for estimate in (fedavg.model_sensitivity, fedavg.model_specificity):
         assert estimate.mean == 0.8
         assert (estimate.low, estimate.high) == pytest.approx((of_model.low, of_model.high))
@@ -92,6 +93,15 @@ def test_readers_that_never_agree(study, tmp_path):
     assert (majority.sensitivity.mean, majority.specificity.mean) == (None, None)
 
 
+def test_a_majority_of_three_is_never_tied():
+    third = np.array([1, 0, 1, 0, 0, 0, 0, 0, 0, 1])
+    calls = np.array([*CALLS.values(), third], np.bool_)
+    assert majority(calls) == [*map(bool, [1, 0, 0, 0, 0, 0, 0, 1, 1, 1])]
+    assert majority(calls[:2]) == [
+        bool(a) if a == b else None for a, b in zip(*CALLS.values(), strict=True)
+    ]
+
+
 def test_several_scans_a_patient_widen_the_intervals(lab, tmp_path):
     lab.site("north", np.repeat(LABELS["north"], 2), [f"p{i // 2}" for i in range(10)])
     lab.predict("fedavg", 0, "north", np.repeat([0.9, 0.2, 0.9, 0.1, 0.2], 2))
@@ -99,9 +109,25 @@ def test_several_scans_a_patient_widen_the_intervals(lab, tmp_path):
     calls = [f"north-{i},R1,{'yes' if i < 4 else 'no'}" for i in range(10)]
     path.write_text("\n".join(["case,reader,call", *calls]))
     found = lab.analyse(readers=path).readers[0]
-    exact = wilson(2, 3)
+    exact = wilson(2 / 3, 3)
     assert found.model_sensitivity.low == pytest.approx(exact.low)
     assert found.readers[0].sensitivity.high == pytest.approx(exact.high)
+    # truth 1 1 1 0 0 by patient; the model is right but at the second, the reader but at the third
+    assert found.readers[0].p == sign_flips(np.array([0, -2, 2, 0, 0])) == 1.0
+
+
+def test_a_reader_is_tested_as_a_model_is_over_patients(lab, tmp_path):
+    """Five patients of two scans: the reader is wrong at four patients, the model nowhere."""
+    lab.site("north", np.repeat(LABELS["north"], 2), [f"p{i // 2}" for i in range(10)])
+    lab.predict("fedavg", 0, "north", np.repeat([0.9, 0.9, 0.9, 0.1, 0.2], 2))
+    path = tmp_path / "readers.csv"
+    wrong = [0, 2, 3, 4, 6]  # of p0, p1 (both scans: 2, 3), p2, p3
+    said = [int(truth) ^ (i in wrong) for i, truth in enumerate(np.repeat(LABELS["north"], 2))]
+    calls = [f"north-{i},R1,{'yes' if call else 'no'}" for i, call in enumerate(said)]
+    path.write_text("\n".join(["case,reader,call", *calls]))
+    found = lab.analyse(readers=path).readers[0].readers[0]
+    # ±1 ±2 ±1 ±1: both ends of sixteen
+    assert found.p == pytest.approx(2 / 16, rel=1e-12)
 
 
 def test_cases_of_one_name_are_refused(lab, tmp_path):

@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from ucadi_flwr.comparison import resampling
 from ucadi_flwr.comparison.cases import Predictions
 from ucadi_flwr.comparison.curves import mean_roc
 from ucadi_flwr.comparison.probabilities import brier, calibration_bins, ece
 from ucadi_flwr.evaluation import calibration
-from ucadi_flwr.evaluation.intervals import bootstrap, resamples
-from ucadi_flwr.evaluation.roc import band
+
+from .resampled import bootstrap
 
 RNG = np.random.default_rng(11)
 PATIENTS = np.unique(RNG.integers(0, 40, 90), return_inverse=True)[1]
@@ -22,13 +23,24 @@ def predictions(scores=SCORES, labels=LABELS, patients=PATIENTS):
     return Predictions(tuple(range(len(scores))), labels, patients, both)
 
 
-def test_the_draws_are_those_of_the_bootstrap():
-    found = resampling.multiplicities(7, 5, 3)
-    expected = [np.bincount(d, minlength=7) for d in resamples(np.arange(7), 5, 3)]
-    assert found.tolist() == np.array(expected).tolist()
+def test_a_draw_has_as_many_patients_each_with_equal_chance():
+    found = resampling.multiplicities(7, 3000, 3)
     assert (found.sum(axis=1) == 7).all()
+    assert found.sum(axis=0) == pytest.approx(np.full(7, 3000), rel=0.05)
+    assert np.bincount(found[:, 0])[:3] / 3000 == pytest.approx(
+        binom.pmf([0, 1, 2], 7, 1 / 7), abs=0.03
+    )
+    assert not np.array_equal(found, resampling.multiplicities(7, 3000, 4))
     with pytest.raises(ValueError, match="read-only"):
         found[0, 0] = 1
+
+
+def test_a_resampled_mean_is_the_binomials(monkeypatch):
+    """Of 40 ones of 100 the quantiles are 31 and 50 of 100."""
+    monkeypatch.setattr(resampling, "DRAWS", 4000)
+    ones = (np.arange(100) < 40).astype(np.float64)
+    found = resampling.percentile(resampling.sums(ones) / 100)
+    assert (found.low, found.high) == pytest.approx((0.31, 0.50), abs=0.011)
 
 
 def test_brier():
@@ -38,7 +50,7 @@ def test_brier():
         [LABELS, *SCORES],
         PATIENTS,
         draws=resampling.DRAWS,
-    ).interval
+    )
     assert found.mean == pytest.approx(np.mean([calibration.brier(s, LABELS) for s in SCORES]))
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
     assert found.sd > 0
@@ -58,7 +70,7 @@ def test_ece_is_the_bootstrap_less_its_bias():
 
     assert quick(SCORES[0], LABELS) == pytest.approx(calibration.ece(SCORES[0], LABELS))
 
-    limits = bootstrap(statistic, [LABELS, *SCORES], PATIENTS, draws=resampling.DRAWS).interval
+    limits = bootstrap(statistic, [LABELS, *SCORES], PATIENTS, draws=resampling.DRAWS)
     bias = np.mean(values) - found.mean
     assert bias > 0.005
     assert (found.low, found.high) == pytest.approx((limits.low - bias, limits.high - bias))
@@ -78,32 +90,6 @@ def test_one_patient_has_no_interval():
     one = predictions(SCORES[:, :3], LABELS[:3], np.zeros(3, np.intp))
     assert brier(one, 1).low is None
     assert ece(one, 1).low is None
-
-
-def test_band_of_one_seed_is_that_of_roc():
-    found = mean_roc(predictions(SCORES[:1]), 1)
-    expected = band(LABELS, SCORES[0], PATIENTS, draws=resampling.DRAWS)
-    assert found.fpr == [0.0, *expected.fpr]
-    assert found.low == pytest.approx([0.0, *expected.low], abs=1e-12)
-    assert found.high == pytest.approx([0.0, *expected.high], abs=1e-12)
-
-
-def test_curve_of_seeds_is_their_mean():
-    found = mean_roc(predictions(), 1)
-    each = [mean_roc(predictions(SCORES[[i]]), 1) for i in range(3)]
-    assert found.tpr == pytest.approx(np.mean([one.tpr for one in each], axis=0))
-    assert found.tpr[-1] == 1.0
-    assert np.all(np.diff(found.tpr) >= 0)
-    inside = [a <= t <= b for a, t, b in zip(found.low, found.tpr, found.high, strict=True)]
-    assert np.mean(inside) > 0.95
-
-
-def test_no_band_where_too_many_draws_have_one_class():
-    labels = np.array([1, *[0] * 19])
-    scores = np.linspace(1, 0, 20)[np.newaxis]
-    found = mean_roc(predictions(scores, labels, np.arange(20)), 1)
-    assert found.tpr[1] == 1.0
-    assert set(found.low) == set(found.high) == {None}
 
 
 def test_one_class_has_no_curve_but_calibration():

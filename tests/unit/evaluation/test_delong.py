@@ -4,12 +4,12 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from one_model import area_of, difference_of
 from scipy.stats import kstest, norm
 from sklearn.metrics import roc_auc_score
 
-from ucadi_flwr.evaluation.delong import auc, shares
-from ucadi_flwr.evaluation.intervals import AucEstimate, Interval, delong_auc
-from ucadi_flwr.evaluation.paired import delong_test
+from ucadi_flwr.evaluation.delong import shares
+from ucadi_flwr.evaluation.intervals import AucEstimate, Interval
 
 # DeLong, DeLong & Clarke-Pearson 1988: 43 women with ovarian cancer and bowel obstruction. Albumin,
 # total protein, K-G score (higher is worse), 1 = died within two months of surgery. The data and
@@ -35,11 +35,10 @@ SCORES = {"albumin": OVARIAN[:, 0], "protein": OVARIAN[:, 1], "K-G": 10 - OVARIA
     [("albumin", 0.7366, 0.0927), ("protein", 0.6478, 0.1000), ("K-G", 0.7258, 0.1028)],
 )
 def test_areas_of_the_published_example(name: str, area: float, error: float) -> None:
-    found = delong_auc(TRUTH, SCORES[name])
+    found = area_of(TRUTH, SCORES[name])
     assert found.auc == pytest.approx(area, abs=5e-5)
     assert np.sqrt(found.variance) == pytest.approx(error, abs=5e-5)
     assert found.auc == pytest.approx(roc_auc_score(TRUTH, SCORES[name]), abs=1e-15)
-    assert auc(TRUTH, SCORES[name]) == pytest.approx(found.auc, abs=1e-15)
     assert (found.positive_patients, found.negative_patients) == (31, 12)
 
 
@@ -53,7 +52,7 @@ def test_areas_of_the_published_example(name: str, area: float, error: float) ->
 def test_differences_of_the_published_example(
     name: str, difference: float, low: float, high: float, p: float
 ) -> None:
-    found = delong_test(TRUTH, SCORES[name], SCORES["K-G"])
+    found = difference_of(TRUTH, SCORES[name], SCORES["K-G"])
     assert found.difference == pytest.approx(difference, abs=5e-5)
     assert found.interval.low == pytest.approx(low, abs=5e-5)
     assert found.interval.high == pytest.approx(high, abs=5e-5)
@@ -67,7 +66,7 @@ def test_clusters_by_hand() -> None:
     # X_a − 2·5/6 = −1/6, X_b − 5/6 = 1/6, Y_a − 5/6 = 1/6, Y_b − 5/6 = −1/6; I = I10 = I01 = 2
     # var = 2·(2/36)/9 + 2·(2/36)/4 + 2·2·(−2/36)/6 = 1/324·(4 + 9 − 12) = 1/324
     truth, scores = [1, 1, 0, 1, 0], [3, 1, 0, 4, 2]
-    found = delong_auc(truth, scores, ["a", "a", "a", "b", "b"])
+    found = area_of(truth, scores, ["a", "a", "a", "b", "b"])
     assert found.auc == pytest.approx(5 / 6)
     assert found.variance == pytest.approx(1 / 324, rel=1e-12)
 
@@ -75,69 +74,68 @@ def test_clusters_by_hand() -> None:
 def test_one_scan_a_patient_is_delong() -> None:
     names = [f"P{i:02}" for i in range(43)]
     for scores in SCORES.values():
-        assert delong_auc(TRUTH, scores, names) == delong_auc(TRUTH, scores)
+        assert area_of(TRUTH, scores, names) == area_of(TRUTH, scores)
         mixed = np.random.default_rng(0).permutation(43)  # another order of summation
-        other = delong_auc(TRUTH, scores, mixed)
-        assert other.variance == pytest.approx(delong_auc(TRUTH, scores).variance, rel=1e-14)
-    clustered = delong_test(TRUTH, SCORES["albumin"], SCORES["K-G"], names)
-    assert clustered == delong_test(TRUTH, SCORES["albumin"], SCORES["K-G"])
+        other = area_of(TRUTH, scores, mixed)
+        assert other.variance == pytest.approx(area_of(TRUTH, scores).variance, rel=1e-14)
+    clustered = difference_of(TRUTH, SCORES["albumin"], SCORES["K-G"], names)
+    assert clustered == difference_of(TRUTH, SCORES["albumin"], SCORES["K-G"])
 
 
 def test_ten_identical_scans_a_patient_count_once() -> None:
     """Exactly: Obuchowski divides by patients, so there is not even a finite-sample factor."""
-    once = delong_auc(TRUTH, SCORES["albumin"])
+    once = area_of(TRUTH, SCORES["albumin"])
     patients = np.repeat(np.arange(43), 10)
     ten = [np.repeat(array, 10) for array in (TRUTH, SCORES["albumin"], SCORES["K-G"])]
-    found = delong_auc(ten[0], ten[1], patients)
+    found = area_of(ten[0], ten[1], patients)
     assert found.auc == once.auc
     assert found.variance == pytest.approx(once.variance, rel=1e-12)
     assert asdict(found.interval()) == pytest.approx(asdict(once.interval()), rel=1e-12)
-    naive = delong_auc(ten[0], ten[1])
+    naive = area_of(ten[0], ten[1])
     # without clusters, S10/M has 10M − 1 for M − 1: ten times too small, a little more
     assert naive.variance / once.variance == pytest.approx(0.1, rel=0.1)
-    paired = delong_test(*ten, patients)
-    assert paired.p == pytest.approx(delong_test(TRUTH, SCORES["albumin"], SCORES["K-G"]).p)
+    paired = difference_of(*ten, patients)
+    assert paired.p == pytest.approx(difference_of(TRUTH, SCORES["albumin"], SCORES["K-G"]).p)
     assert "Obuchowski 1997" in paired.method
 
 
 def test_ranks_are_all_that_counts() -> None:
     score = SCORES["albumin"]
-    found = delong_auc(TRUTH, score)
-    assert delong_auc(TRUTH, np.exp(3 * score) - 7) == found
-    back = delong_auc(~TRUTH, -score)
+    found = area_of(TRUTH, score)
+    assert area_of(TRUTH, np.exp(3 * score) - 7) == found
+    back = area_of(~TRUTH, -score)
     assert (back.auc, back.variance) == pytest.approx((found.auc, found.variance), rel=1e-15)
-    assert delong_test(TRUTH, score, 5 + score**3).difference == 0.0
+    assert difference_of(TRUTH, score, 5 + score**3).difference == 0.0
 
 
 @pytest.mark.parametrize("truth", [[0, 0, 0], [True, True, True]])
 def test_one_class_has_no_auc(truth: list[int]) -> None:
     scores = np.array([0.1, 0.2, 0.3])
-    assert delong_auc(truth, scores) is None
-    assert delong_test(truth, scores, scores) is None
-    assert auc(np.array(truth, np.bool_), scores) is None
+    assert area_of(truth, scores) is None
+    assert difference_of(truth, scores, scores) is None
 
 
 def test_one_patient_of_a_class_has_an_auc_but_no_interval() -> None:
-    found = delong_auc([1, 1, 0, 0], [0.3, 0.6, 0.5, 0.1], ["a", "a", "b", "c"])
+    found = area_of([1, 1, 0, 0], [0.3, 0.6, 0.5, 0.1], ["a", "a", "b", "c"])
     assert found == AucEstimate(0.75, None, 1, 2)
     assert found.interval() is None
-    paired = delong_test([1, 0, 0], [0.9, 0.2, 0.1], [0.1, 0.2, 0.3])
+    paired = difference_of([1, 0, 0], [0.9, 0.2, 0.1], [0.1, 0.2, 0.3])
     assert (paired.difference, paired.interval, paired.p) == (1.0, None, None)
 
 
 def test_a_perfect_sample_has_an_interval_with_a_width() -> None:
     truth = np.arange(200) < 100
-    perfect = delong_auc(truth, truth + np.linspace(0, 0.5, 200))
+    perfect = area_of(truth, truth + np.linspace(0, 0.5, 200))
     assert (perfect.auc, perfect.variance) == (1.0, 0.0)
     assert perfect.interval().low == pytest.approx(0.98045, abs=5e-6)
     assert perfect.interval().high == 1.0
-    worst = delong_auc(~truth, truth + np.linspace(0, 0.5, 200)).interval()
+    worst = area_of(~truth, truth + np.linspace(0, 0.5, 200)).interval()
     assert (worst.low, worst.high) == pytest.approx((0.0, 1 - perfect.interval().low))
     # ten scans of ten patients are not a hundred patients
-    few = delong_auc(truth, truth + np.linspace(0, 0.5, 200), np.arange(200) // 10)
+    few = area_of(truth, truth + np.linspace(0, 0.5, 200), np.arange(200) // 10)
     assert few.interval() == AucEstimate(1.0, 0.0, 10, 10).interval()
     assert few.interval().low == pytest.approx(0.80021, abs=5e-6)
-    constant = delong_auc(truth, np.zeros(200))
+    constant = area_of(truth, np.zeros(200))
     assert (constant.auc, constant.variance) == (0.5, 0.0)
     flat = constant.interval()
     assert flat.low == pytest.approx(1 - flat.high)
@@ -157,20 +155,20 @@ def test_newcombes_interval_solves_its_equation(m: int, n: int) -> None:
 
 def test_models_that_differ_by_nothing() -> None:
     score = SCORES["protein"]
-    same = delong_test(TRUTH, score, score)
+    same = difference_of(TRUTH, score, score)
     assert (same.difference, same.interval, same.p) == (0.0, Interval(0.0, 0.0), 1.0)
     truth = np.arange(20) < 10
     rng = np.random.default_rng(0)
     perfect = [truth + rng.random(20) / 2 for _ in range(2)]  # both AUC 1, but not one ranking
-    unlike = delong_test(truth, *perfect)
+    unlike = difference_of(truth, *perfect)
     assert (unlike.difference, unlike.interval, unlike.p) == (0.0, None, 1.0)
-    constant = delong_test(truth, perfect[0], np.zeros(20))
+    constant = difference_of(truth, perfect[0], np.zeros(20))
     assert (constant.difference, constant.interval, constant.p) == (0.5, None, None)
 
 
 def test_a_difference_stays_within_one() -> None:
     truth = np.arange(8) < 4
-    found = delong_test(truth, [5, 6, 7, 3.5, 1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7, 3.5])
+    found = difference_of(truth, [5, 6, 7, 3.5, 1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7, 3.5])
     assert found.difference == 0.875
     assert found.interval.high == 1.0
     assert found.interval.low < found.difference
@@ -202,13 +200,13 @@ def test_what_is_no_test_set_is_refused(
     truth: list, scores: list, clusters: list | None, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        delong_auc(truth, scores, clusters)
+        area_of(truth, scores, clusters)
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 95, np.nan])
 def test_a_level_is_between_0_and_1(level: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
-        delong_auc(TRUTH, SCORES["albumin"]).interval(level)
+        area_of(TRUTH, SCORES["albumin"]).interval(level)
 
 
 def covered(area: float, draws: int, seed: int, m: int = 100, n: int = 100) -> tuple[float, float]:
@@ -218,7 +216,7 @@ def covered(area: float, draws: int, seed: int, m: int = 100, n: int = 100) -> t
     shift = norm.ppf(area) * np.sqrt(2)
     logit = plain = 0
     for _ in range(draws):
-        found = delong_auc(truth, rng.normal(size=m + n) + shift * truth)
+        found = area_of(truth, rng.normal(size=m + n) + shift * truth)
         interval = found.interval()
         logit += interval.low <= area <= interval.high
         plain += abs(found.auc - area) <= norm.ppf(0.975) * np.sqrt(found.variance)
@@ -248,7 +246,7 @@ def test_the_interval_covers_with_several_scans_a_patient(mixed: bool) -> None:
         own = np.sqrt(0.7) * rng.normal(size=120)[patient]
         scores = shift * truth + own + np.sqrt(0.3) * rng.normal(size=len(patient))
         for names in (patient, None):
-            interval = delong_auc(truth, scores, names).interval()
+            interval = area_of(truth, scores, names).interval()
             held = interval.low <= 0.85 <= interval.high
             if names is None:
                 naive += held
@@ -271,7 +269,7 @@ def test_p_is_uniform_where_the_models_are_exchangeable(clustered: bool) -> None
             common + 0.7 * rng.normal(size=100)[patient] + 0.5 * rng.normal(size=len(patient))
             for _ in range(2)
         )
-        found.append(delong_test(truth, a, b, patient).p)
+        found.append(difference_of(truth, a, b, patient).p)
     assert kstest(found, "uniform").pvalue > 0.05
     assert 0.03 <= np.mean(np.array(found) < 0.05) <= 0.07
 
@@ -282,6 +280,6 @@ def test_permuted_labels_give_half() -> None:
     scores = rng.normal(size=120)
     z = []
     for _ in range(1000):
-        found = delong_auc(rng.permutation(120) < 60, scores)
+        found = area_of(rng.permutation(120) < 60, scores)
         z.append((found.auc - 0.5) / np.sqrt(found.variance))
     assert kstest(z, "norm").pvalue > 0.05

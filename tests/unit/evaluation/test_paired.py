@@ -1,10 +1,12 @@
 """McNemar's tests and Holm's adjustment against textbooks, statsmodels, and by hand."""
 
+from itertools import product
+
 import numpy as np
 import pytest
-from scipy.stats import chi2
+from scipy.stats import binomtest
 
-from ucadi_flwr.evaluation.paired import holm, mcnemar
+from ucadi_flwr.evaluation.paired import holm, mcnemar, sign_flips
 
 
 def pairs(both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
@@ -54,66 +56,35 @@ def test_newcombes_interval(table: tuple, low: float, high: float) -> None:
     assert (found.low, found.high) == pytest.approx((low, high), abs=6e-5)
 
 
-def test_durkalski_by_hand() -> None:
-    # patient 1: 2 scans, A alone right on one: d = ½; 2: 4 scans, A alone on three, B alone on one:
-    # d = ½; 3: 1 scan, B alone: d = −1; 4: 3 scans, both right: d = 0; 5: 1 scan, A alone: d = 1
-    a = [1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1]
-    b = [0, 1, 0, 0, 0, 1, 1, 1, 1, 1, 0]
-    patients = [1, 1, 2, 2, 2, 2, 3, 4, 4, 4, 5]
-    found = mcnemar(a, b, patients)
-    d = np.array([0.5, 0.5, -1, 0, 1])
-    assert found.difference == pytest.approx(0.2)
-    assert found.p == pytest.approx(chi2.sf(1 / 2.5, 1), rel=1e-12)  # (Σd)² = 1, Σd² = 2.5
-    half = 1.959963984540054 * np.sqrt(np.var(d, ddof=1) / 5)
-    assert (found.interval.low, found.interval.high) == pytest.approx((0.2 - half, 0.2 + half))
-    assert "Durkalski" in found.method
-    names = np.array(list("?zyxwv"))[patients]
-    assert mcnemar(a, b, names).p == pytest.approx(found.p, rel=1e-12)
-
-
-def test_durkalski_with_ten_equal_scans_is_mcnemars_chi_square_of_patients() -> None:
-    a, b = pairs(30, 14, 6, 10)
-    patients = np.repeat(np.arange(60), 10)
-    found = mcnemar(np.repeat(a, 10), np.repeat(b, 10), patients)
-    assert found.p == pytest.approx(chi2.sf((14 - 6) ** 2 / (14 + 6), 1), rel=1e-12)
-    assert found.difference == pytest.approx(8 / 60)
-
-
-def test_patients_with_one_case_each_get_the_exact_test() -> None:
-    a, b = pairs(30, 14, 6, 10)
-    assert mcnemar(a, b, [f"P{i}" for i in range(60)]) == mcnemar(a, b)
-
-
-def test_clusters_that_cannot_tell() -> None:
-    none = mcnemar([1, 0, 1], [1, 0, 1], ["a", "a", "b"])
-    assert (none.difference, none.interval, none.p) == (0.0, None, 1.0)
-    one = mcnemar([1, 1, 1], [1, 0, 1], ["a", "a", "a"])
-    assert (one.difference, one.interval, one.p) == (pytest.approx(1 / 3), None, None)
-
-
-def test_durkalski_keeps_its_level() -> None:
-    """1,000 draws of two equal models on 50 patients of 1 to 5 scans that are alike."""
-    rng = np.random.default_rng(3)
-    rejected = held = 0
-    for _ in range(1000):
-        patient = np.repeat(np.arange(50), rng.integers(1, 6, 50))
-        own = rng.normal(size=50)[patient]
-        a, b = (
-            own + rng.normal(size=50)[patient] + rng.normal(size=len(patient)) > -1
-            for _ in range(2)
-        )
-        found = mcnemar(a, b, patient)
-        rejected += found.p < 0.05
-        held += found.interval.low <= 0 <= found.interval.high
-    assert 0.03 <= rejected / 1000 <= 0.07
-    assert 0.93 <= held / 1000 <= 0.97
-
-
 def test_pairs_of_unequal_length_are_refused() -> None:
     with pytest.raises(ValueError, match="3 cases of A, but 2 of B"):
         mcnemar([1, 0, 1], [1, 0])
     with pytest.raises(ValueError, match="one value a case"):
         mcnemar([], [])
+
+
+def test_sign_flips_by_hand():
+    # ±3 ±1 ±1: sums 5, 3, 3, 1 and their negatives; six of eight are as far as 3
+    assert sign_flips(np.array([3, -1, 0, 1])) == pytest.approx(6 / 8, rel=1e-15)
+    assert sign_flips(np.array([3, 1, 1])) == pytest.approx(2 / 8, rel=1e-15)
+    assert sign_flips(np.zeros(4, np.int64)) == 1.0
+
+
+def test_sign_flips_against_all_of_them():
+    rng = np.random.default_rng(13)
+    for _ in range(20):
+        gains = rng.integers(-4, 5, 9)
+        sums = [abs(np.dot(signs, gains)) for signs in product((-1, 1), repeat=9)]
+        expected = np.mean(np.array(sums) >= abs(gains.sum()))
+        assert sign_flips(gains) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(("only_a", "only_b"), [(0, 1), (5, 0), (12, 4), (40, 22)])
+@pytest.mark.parametrize("size", [1, 3])
+def test_gains_of_one_size_are_mcnemar(only_a, only_b, size):
+    gains = np.array([size] * only_a + [-size] * only_b + [0] * 7)
+    exact = binomtest(only_a, only_a + only_b).pvalue
+    assert sign_flips(gains) == pytest.approx(min(1.0, exact), rel=1e-12)
 
 
 def test_holm_by_hand() -> None:

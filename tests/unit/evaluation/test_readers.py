@@ -1,6 +1,5 @@
-"""readers.csv: the happy path and every refusal; the study that is made of it."""
+"""readers.csv: the happy path and every refusal."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +7,6 @@ import pytest
 
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.evaluation import readers as module
-from ucadi_flwr.evaluation.intervals import proportion
-from ucadi_flwr.evaluation.paired import mcnemar
-from ucadi_flwr.evaluation.reader_study import Against, majority, reader_study
 from ucadi_flwr.evaluation.readers import read_readers
 
 CASES = ["s1", "s2", "s3", "s4"]
@@ -132,78 +128,3 @@ def test_two_cases_of_one_name_cannot_be_told_apart(tmp_path: Path) -> None:
         read(write(tmp_path, GOOD), ["s1", "s1"])
     with pytest.raises(ValueError, match="class 3 of 3"):
         read_readers(write(tmp_path, GOOD), CASES, CLASSES, positive=3)
-
-
-TRUTH = np.array([1, 1, 1, 0, 0, 0, 0, 0], np.bool_)
-NAMES = list("abcdefgh")
-MODEL = np.array([1, 1, 0, 0, 0, 0, 0, 1], np.bool_)
-READERS = {
-    "R1": np.array([1, 1, 1, 0, 0, 0, 1, 1], np.bool_),
-    "R2": np.array([1, 0, 0, 0, 0, 0, 0, 1], np.bool_),
-}
-
-
-def test_a_study_by_hand() -> None:
-    found = reader_study(TRUTH, MODEL, READERS, NAMES)
-    assert found.readers["R1"].sensitivity == proportion(3, 3)
-    assert found.readers["R1"].specificity == proportion(3, 5)
-    assert found.readers["R2"].roc_point == pytest.approx((1 / 5, 1 / 3))
-    assert found.model.roc_point == pytest.approx((1 / 5, 2 / 3))
-    assert found.mean_sensitivity == pytest.approx(2 / 3)
-    assert found.mean_specificity == pytest.approx(7 / 10)
-    # the two disagree on b, c and g
-    assert found.for_discussion == ["b", "c", "g"]
-    assert found.majority.sensitivity == proportion(1, 1)
-    assert found.majority.specificity == proportion(3, 4)
-    assert found.model_against["R1"].sensitivity == mcnemar([1, 1, 0], [1, 1, 1])
-    assert found.model_against["R1"].specificity == mcnemar([1, 1, 1, 1, 0], [1, 1, 1, 0, 0])
-    assert found.model_against["R2"].accuracy.difference == pytest.approx(1 / 8)
-    clear = [0, 3, 4, 5, 7]
-    right = (MODEL == TRUTH)[clear]
-    assert found.model_against_majority.accuracy == mcnemar(right, right)
-    assert asdict(found)["readers"]["R1"]["sensitivity"]["n"] == 3
-
-
-def test_a_majority_of_three_is_never_tied() -> None:
-    third = np.array([1, 0, 1, 0, 0, 0, 0, 0], np.bool_)
-    assert majority([*READERS.values(), third]) == [
-        *(True, False, True, False, False, False, False, True)
-    ]
-    found = reader_study(TRUTH, MODEL, READERS | {"R3": third}, NAMES)
-    assert found.for_discussion == []
-    assert found.majority.sensitivity == proportion(2, 3)
-    right, voted = MODEL == TRUTH, np.array([1, 0, 1, 0, 0, 0, 0, 1], np.bool_) == TRUTH
-    assert found.model_against_majority.accuracy == mcnemar(right, voted) != mcnemar(right, right)
-
-
-def test_readers_who_agree_on_nothing_leave_no_majority() -> None:
-    found = reader_study(TRUTH, MODEL, {"R1": MODEL, "R2": ~MODEL}, NAMES)
-    assert found.for_discussion == NAMES
-    assert (found.majority.sensitivity, found.majority.roc_point) == (None, None)
-    assert found.model_against_majority == Against(None, None, None)
-
-
-def test_one_class_leaves_its_figures_undefined() -> None:
-    found = reader_study(np.zeros(8), MODEL, READERS, NAMES)
-    assert found.mean_sensitivity is None
-    assert found.mean_specificity == pytest.approx((3 + 6) / 16)
-    assert found.model_against["R1"].sensitivity is None
-    assert found.model_against["R1"].accuracy == found.model_against["R1"].specificity
-
-
-def test_patients_with_several_cases_are_clusters() -> None:
-    patients = np.array(list("aabbccdd"))
-    found = reader_study(TRUTH, MODEL, READERS, NAMES, patients)
-    right = [m == t for m, t in zip(MODEL, TRUTH, strict=True)]
-    other = READERS["R1"] == TRUTH
-    assert found.model_against["R1"].accuracy == mcnemar(right, other, patients)
-    assert "Durkalski" in found.model_against["R1"].accuracy.method
-
-
-def test_a_study_of_other_cases_is_refused() -> None:
-    with pytest.raises(ValueError, match="everyone decides the same cases"):
-        reader_study(TRUTH, MODEL, {"R1": MODEL[:4]}, NAMES)
-    with pytest.raises(ValueError, match="everyone decides the same cases"):
-        reader_study(TRUTH, MODEL, READERS, NAMES[:4])
-    with pytest.raises(ValueError, match="no readers"):
-        reader_study(TRUTH, MODEL, {}, NAMES)

@@ -17,7 +17,7 @@ def test_all_sites_come_first_and_strategies_as_they_were_named(comparison: Comp
     assert [test_set.site for test_set in comparison.sites] == ["a", "b"]
     assert comparison.main == comparison.sets[0]
     assert comparison.strategies == ["local", "fedavg", "ucadi"]
-    assert comparison.percent == "95 %"
+    assert comparison.percent == "95\N{NO-BREAK SPACE}%"
     assert comparison.units == ["scan", "patient"]
 
 

@@ -50,8 +50,11 @@ def test_few_strategies_have_bands_and_of_many_the_reference(
     few, many = several(of, BANDS), several(of, BANDS + 1)
     assert bands(svg, few) == BANDS
     assert bands(svg, many) == 1
-    assert "Bands: pointwise 95 % intervals" in roc_curves(few)[0].caption
-    assert "Band: the pointwise 95 % interval over cases of fedavg" in roc_curves(many)[0].caption
+    assert "Bands: pointwise 95\N{NO-BREAK SPACE}% intervals" in roc_curves(few)[0].caption
+    assert (
+        "Band: the pointwise 95\N{NO-BREAK SPACE}% interval over cases of fedavg"
+        in roc_curves(many)[0].caption
+    )
 
 
 def test_a_band_that_is_not_known_is_not_drawn(of: SimpleNamespace, svg: SimpleNamespace) -> None:

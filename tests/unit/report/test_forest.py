@@ -19,7 +19,7 @@ def test_lines_stand_under_their_test_set(comparison: Comparison, svg: SimpleNam
     assert (auc.name, accuracy.name) == ("forest-auc", "forest-accuracy")
     words = [row for row in svg.rows(svg.parse(auc)) if any(char.isalpha() for char in row[0])]
     assert words == [
-        ["strategies", "difference (95 % CI)", "p, corrected"],
+        ["strategies", "difference (95\N{NO-BREAK SPACE}% CI)", "p, corrected"],
         ["all sites, 100 cases"],
         ["local − fedavg", "−.050 (−.070 to −.030)", "< .001"],
         ["ucadi − fedavg", "+.001 (−.004 to .006)", "1"],

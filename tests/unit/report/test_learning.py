@@ -66,9 +66,17 @@ def test_the_axis_above_has_megabytes_of_one_site(svg: SimpleNamespace) -> None:
     one = learning_curves(curves)
     words = svg.texts(svg.parse(one))
     assert "MB a site" in words
-    assert {"3", "6"} <= set(words)  # above rounds 2 and 4
+    assert {"1.5", "3", "4.5", "6"} <= set(words)
     assert words.count("nothing is shared") == words.count("images are pooled") == 1
     assert "Above a panel" in one.caption
+
+
+def test_many_rounds_have_few_ticks_and_a_short_run_its_last(svg: SimpleNamespace) -> None:
+    long = Curve("long", [(n, 1.0) for n in range(1, 41)], {}, {n: 1.5 * n for n in range(1, 41)})
+    short = Curve("short", [(1, 1.0), (2, 1.0)], {}, {1: 1.25, 2: 2.5})
+    words = svg.texts(svg.parse(learning_curves([long, short])))
+    assert {"15", "30", "22.5", "45", "2.5"} <= set(words)
+    assert not {"1", "39", "1.25"} & set(words)
 
 
 def test_gigabytes_and_rounds_that_were_not_run(svg: SimpleNamespace) -> None:

@@ -46,27 +46,26 @@ def test_marks_are_of_shown_differences_only(comparison: Comparison) -> None:
         site: [mark(comparison, strategy, site) for strategy in comparison.strategies]
         for site in (ALL, "a", "b")
     }
-    # all: local is lower; ucadi is not. At a: ucadi beats fedavg and local. At b: nothing is known.
-    assert marks == {ALL: ["▼", "", ""], "a": ["", "", "★"], "b": ["", "", ""]}
+    # all: local is lower; ucadi is not. At a: ucadi is higher. At b: nothing is known.
+    assert marks == {ALL: ["▼", "", ""], "a": ["", "", "▲"], "b": ["", "", ""]}
 
 
-def test_better_than_the_reference_is_not_the_best(of: SimpleNamespace) -> None:
-    tests = [of.tested(name, ALL, "s") for name in ("fedavg", "x", "y")]
+def test_a_mark_is_against_the_reference_and_corrected(of: SimpleNamespace) -> None:
+    """What two other strategies are to each other has no mark."""
+    tests = [of.tested(name, ALL, "s") for name in ("fedavg", "w", "x", "y", "z")]
     higher = of.estimate(0.02, 0.01, 0.03)
-    found = [of.difference("x", "fedavg", "s", higher), of.difference("fedavg", "y", "s", higher)]
-    comparison = Comparison(of.analysis(tests, differences=found), ["fedavg", "x", "y"])
-    assert [mark(comparison, name, "s") for name in ("fedavg", "x", "y")] == ["", "▲", "▼"]
+    found = [
+        of.difference("w", "fedavg", "s", higher, 0.03, 0.09),
+        of.difference("x", "fedavg", "s", higher, 0.001, 0.004),
+        of.difference("fedavg", "y", "s", higher, 0.001, 0.004),
+        of.difference("z", "y", "s", higher, 0.001, 0.004),
+    ]
+    comparison = Comparison(of.analysis(tests, differences=found), ["fedavg", "w", "x", "y", "z"])
+    marks = [mark(comparison, name, "s") for name in comparison.strategies]
+    assert marks == ["", "", "▲", "▼", ""]
 
 
-def test_a_reference_above_all_others_is_the_best(of: SimpleNamespace) -> None:
-    tests = [of.tested(name, ALL, "s") for name in ("fedavg", "x", "y")]
-    lower = of.estimate(-0.02, -0.03, -0.01)
-    found = [of.difference(name, "fedavg", "s", lower) for name in ("x", "y")]
-    comparison = Comparison(of.analysis(tests, differences=found), ["fedavg", "x", "y"])
-    assert [mark(comparison, name, "s") for name in ("fedavg", "x", "y")] == ["★", "▼", "▼"]
-
-
-def test_a_strategy_alone_is_not_the_best(of: SimpleNamespace) -> None:
+def test_a_strategy_alone_has_no_mark(of: SimpleNamespace) -> None:
     comparison = Comparison(of.analysis([of.tested("fedavg", ALL, "s")]), [])
     assert mark(comparison, "fedavg", "s") == ""
     assert sentences(comparison) == []

@@ -79,6 +79,20 @@ def test_the_table_is_written_and_printed(tmp_path: Path) -> None:
     assert "–" in said
 
 
+def test_the_table_fits_on_eighty_characters(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=80)
+    slow = cell("fedavg-ckks-e10", 10, 1, 0, 0.8)
+    slow = slow.model_copy(update={"rounds": [slow.rounds[0]] * 200})
+    write_study(tmp_path, results(slow), 900_000, console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    (line,) = [line for line in said.splitlines() if line.startswith("fedavg")]
+    assert line.split() == [
+        *("fedavg-ckks-e10", "10", "200", "0.800", "0.750"),
+        *("1200.0", "300.0", "600.0", "500.0", "2600.0"),
+    ]
+    assert "…" not in said
+
+
 @pytest.mark.parametrize(
     ("local", "total", "message"),
     [([1, 3], 20, "3: does not divide"), ([0], 20, "0: does not"), ([1], 0, "at least 1")],

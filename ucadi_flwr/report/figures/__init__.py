@@ -8,13 +8,16 @@ from ucadi_flwr.report.analysis import Analysis
 from ucadi_flwr.report.comparisons import Comparison
 from ucadi_flwr.report.figures.calibration import reliability_curves
 from ucadi_flwr.report.figures.drawing import Drawing
+from ucadi_flwr.report.figures.features import features
 from ucadi_flwr.report.figures.forest import forest_plots
 from ucadi_flwr.report.figures.heatmap import HeatRow, cross_site
 from ucadi_flwr.report.figures.learning import learning_curves
 from ucadi_flwr.report.figures.roc import roc_curves
 from ucadi_flwr.report.results import Results
 
-FILES = re.compile(r"(forest-auc|forest-accuracy|roc|cross-site|learning|calibration)(-\d+)?")
+FILES = re.compile(
+    r"(forest-auc|forest-accuracy|roc|cross-site|features|learning|calibration)(-\d+)?"
+)
 """What this module's files are called, without ``.svg`` and ``.png``."""
 
 
@@ -27,6 +30,7 @@ def draw(results: Results, analysis: Analysis | None) -> list[Drawing]:
         *(forest_plots(comparison) if comparison else []),
         *(roc_curves(comparison) if comparison else []),
         *_cross_site(results, comparison, over_seeds),
+        *(features(comparison, results.task.classes) if comparison else []),
         *([learning_curves(curves, over_seeds)] if curves else []),
         *(reliability_curves(comparison) if comparison else []),
     ]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ucadi_flwr.report import formats
-from ucadi_flwr.report.analysis import ALL, Difference
+from ucadi_flwr.report.analysis import ALL, Difference, Estimate
 from ucadi_flwr.report.comparisons import Comparison, name_of
 from ucadi_flwr.report.details import MEASURES
 from ucadi_flwr.report.figures.drawing import (
@@ -154,8 +154,7 @@ def _draw(
                 continue
             _write(axes, left + 0.12, y, line.label)
             estimate = difference.difference
-            ends = f" ({formats.share(estimate.low)} to {formats.share(estimate.high)})"
-            _write(axes, right, y, formats.signed(estimate.mean) + ends)
+            _write(axes, right, y, formats.signed(estimate.mean) + _ends(estimate))
             _write(axes, right + 1.85, y, formats.p_value(difference.p_holm))
             shown = verdict(difference, level) != 0
             cut |= _draw_interval(axes, y, difference, limit, shown)
@@ -180,6 +179,13 @@ def _heights(lines: Sequence[Line]) -> list[float]:
     """Where each line stands: one below the other, with a gap before a heading."""
     gaps = accumulate(GAP * (line.difference is None) for line in lines)
     return [place + gap - GAP for place, gap in enumerate(gaps)]
+
+
+def _ends(estimate: Estimate) -> str:
+    """The interval behind its mean; nothing if neither end is known."""
+    if estimate.low is None and estimate.high is None:
+        return ""
+    return f" ({formats.share(estimate.low)} to {formats.share(estimate.high)})"
 
 
 def _draw_interval(axes: Axes, y: float, difference: Difference, limit: float, shown: bool) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, Locator, MaxNLocator
 
 from ucadi_flwr.report.figures.drawing import Drawing, shorten, style
 from ucadi_flwr.report.figures.lines import Look, looks
@@ -14,6 +14,9 @@ from ucadi_flwr.report.tables import Curve
 
 ACROSS = 4
 """Panels at most; more strategies continue in further rows."""
+
+EVERY_ROUND = 5
+"""Up to so many rounds, each has a tick."""
 
 MOST_SITES = 6
 """With more sites than this, their lines are not told apart."""
@@ -42,7 +45,7 @@ def learning_curves(curves: Sequence[Curve], over_seeds: bool = False) -> Drawin
         for index, (axes, curve) in enumerate(zip(panels, curves, strict=False)):
             axes.set_visible(True)
             axes.set_title(shorten(curve.strategy), loc="left", pad=24 if sent else 4)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, nbins=4))
+            axes.xaxis.set_major_locator(_rounds(last))
             axes.tick_params(
                 labelleft=index % across == 0, labelbottom=index + across >= len(curves)
             )
@@ -100,17 +103,23 @@ def learning_curves(curves: Sequence[Curve], over_seeds: bool = False) -> Drawin
     )
 
 
+def _rounds(last: int) -> Locator:
+    if last <= EVERY_ROUND:
+        return FixedLocator(range(1, last + 1))
+    return MaxNLocator(integer=True, min_n_ticks=1, nbins=4)
+
+
 def _sent(curve: Curve) -> float:
     return max(curve.megabytes.values(), default=0.0)
 
 
 def _draw_megabytes(axes: Axes, curve: Curve) -> None:
-    """The same ticks as below, told in MB; rounds that were not run have none."""
+    """The same ticks as below, told in MB, or the last round if it comes before them all."""
     unit, size = ("GB", 1e3) if _sent(curve) >= 1e3 else ("MB", 1.0)
+    places = [float(place) for place in axes.get_xticks() if round(place) in curve.megabytes]
     shown = [
         (place, curve.megabytes[round(place)] / size)
-        for place in axes.get_xticks()
-        if round(place) in curve.megabytes
+        for place in places or [float(max(curve.megabytes))]
     ]
     top = axes.secondary_xaxis("top")
     top.set_xticks([place for place, _ in shown], [f"{value:.3g}" for _, value in shown])

@@ -12,7 +12,7 @@ from ucadi_flwr.report.figures.drawing import Drawing, in_parts, shorten, style
 from ucadi_flwr.report.figures.lines import Look, looks
 from ucadi_flwr.report.figures.panels import PER_PAGE, legend, panels
 
-BANDS = 6
+BANDS = 3
 """With more strategies than this, a panel has the band of the reference only."""
 
 NAMED_READERS = 7

@@ -1,0 +1,40 @@
+"""Features stay on a simulation's disk: of a model of all sites, on test cases, in no answer."""
+
+from pathlib import Path
+
+import numpy as np
+import tiny
+
+from ucadi_flwr.build import make_model
+from ucadi_flwr.data.sites import open_sites
+from ucadi_flwr.evaluation.features import read_features
+from ucadi_flwr.models.state import read_state
+from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.strategy import StrategyRecipe
+from ucadi_flwr.recipes.task import TaskRecipe
+from ucadi_flwr.site_client import SiteClient
+
+
+def test_a_site_keeps_features_only_where_it_keeps_predictions(tmp_path: Path) -> None:
+    data = tiny.write_sites(tmp_path / "data", {"a": 12})
+    task = loader.load(TaskRecipe, str(tiny.write_task(tmp_path)))
+    strategy = loader.load(StrategyRecipe, "fedavg")
+    site = open_sites(data, task)["a"]
+    arrays = list(read_state(make_model(task, seed=0)).values())
+    kept = tmp_path / "cell" / "features" / "all" / "a.safetensors"
+
+    def evaluate(predictions: Path | None, trained_at: str, tested: str) -> set[str]:
+        client = SiteClient(task, strategy, site, tmp_path / "cache", predictions)
+        _, _, found = client.evaluate(arrays, {"trained-at": trained_at, "tested": tested})
+        return set(found)
+
+    answer = evaluate(None, "all", "test")
+    assert not (tmp_path / "cell").exists()
+    folder = tmp_path / "cell" / "predictions"
+    evaluate(folder, "a", "test")
+    assert not kept.exists()
+    assert evaluate(folder, "all", "test") == answer == {"counts"}
+    features, labels = read_features(kept, 2)
+    assert features.shape == (len(site.parts["test"]), make_model(task, seed=0).head.in_features)
+    assert labels.tolist() == site.labels("test")
+    assert np.ptp(features, axis=0).max() > 0

@@ -1,0 +1,112 @@
+"""The mean ROC curve: points as Fawcett reads them, and what its band covers."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from ucadi_flwr.comparison import resampling
+from ucadi_flwr.comparison.cases import Predictions
+from ucadi_flwr.comparison.curves import mean_roc
+
+
+def predictions(labels, scores, patients=None):
+    """Of `(seeds, N)` scores of class 1."""
+    scores = np.atleast_2d(np.asarray(scores, np.float64))
+    index = np.arange(len(labels)) if patients is None else np.asarray(patients, np.intp)
+    both = np.stack([1 - scores, scores], axis=2)
+    return Predictions(tuple(range(len(scores))), np.asarray(labels, np.int64), index, both)
+
+
+def binormal(seed, n, shift=1.5):
+    rng = np.random.default_rng(seed)
+    labels = (np.arange(n) < n // 2).astype(int)
+    return labels, rng.normal(size=n) + shift * labels
+
+
+def at(found, fpr, line="tpr"):
+    """The line at one FPR of the grid, at its upper end."""
+    return dict(zip(found.fpr, getattr(found, line), strict=True))[fpr]
+
+
+def test_a_curve_is_read_as_fawcett_does():
+    """Corners (0, 0), (0, ⅔), (⅓, ⅔), (⅔, 1), (1, 1); half way up the tie's slope: ⅚."""
+    labels, scores = [1, 1, 0, 1, 0, 0], [0.9, 0.8, 0.7, 0.5, 0.5, 0.1]
+    found = mean_roc(predictions(labels, scores, [0] * 6), 1)  # one patient: every draw the sample
+    for line in ("tpr", "low", "high"):
+        for fpr, sensitivity in ((0.0, 2 / 3), (0.33, 2 / 3), (0.5, 5 / 6), (0.67, 1), (1.0, 1)):
+            assert at(found, fpr, line) == pytest.approx(sensitivity)
+    assert (found.fpr[0], found.tpr[0], found.low[0], found.high[0]) == (0, 0, 0, 0)
+
+
+def test_a_curve_is_scikit_learns_and_has_its_area():
+    labels, scores = binormal(0, 600)
+    found = mean_roc(predictions(labels, scores), 1)
+    fpr, tpr, _ = roc_curve(labels, scores)
+    expected = [tpr[np.searchsorted(fpr, x, side="right") - 1] for x in found.fpr[1:]]
+    assert found.tpr[1:] == pytest.approx(expected, abs=1 / 300)
+    area = np.trapezoid(found.tpr, found.fpr)
+    assert area == pytest.approx(roc_auc_score(labels, scores), abs=0.01)
+
+
+def test_a_band_is_the_bootstrap_of_the_curve(monkeypatch):
+    """Case by case with scikit-learn's curves, of patients with several scans."""
+    monkeypatch.setattr(resampling, "DRAWS", 60)
+    rng = np.random.default_rng(2)
+    patients = np.unique(rng.integers(0, 30, 70), return_inverse=True)[1]
+    labels, scores = rng.integers(0, 2, 70), np.round(rng.random(70), 2)  # with ties
+    found = mean_roc(predictions(labels, scores, patients), 1)
+    counts = resampling.drawn(patients.max() + 1)
+    curves = []
+    for times in counts[:, patients]:
+        cases = np.repeat(np.arange(70), times)
+        fpr, tpr, _ = roc_curve(labels[cases], scores[cases], drop_intermediate=False)
+        just_after = np.array(found.fpr[1:]) + 1e-10  # the upper end of a vertical
+        curves.append(np.interp(just_after, fpr, tpr))
+    low, high = np.quantile(curves, (0.025, 0.975), axis=0)
+    assert found.low[1:] == pytest.approx(low.tolist(), abs=1e-7)
+    assert found.high[1:] == pytest.approx(high.tolist(), abs=1e-7)
+
+
+def test_a_band_covers_the_true_curve_pointwise(monkeypatch):
+    """Binormal, 75 + 75 cases, 150 draws of the test; standard error of a share: 0.02."""
+    monkeypatch.setattr(resampling, "DRAWS", 100)
+    grid = np.arange(1, 6) / 10
+    true = norm.cdf(1.5 + norm.ppf(grid))
+    held = np.zeros(5)
+    for seed in range(150):
+        found = mean_roc(predictions(*binormal(seed, 150)), 1)
+        low, high = (np.array(getattr(found, line))[11:52:10] for line in ("low", "high"))
+        held += (low <= true) & (true <= high)
+    assert (held / 150 > 0.88).all()
+    assert 0.9 < held.mean() / 150 < 0.98
+
+
+def test_scans_of_one_patient_widen_the_band():
+    labels, scores = binormal(2, 60)
+    many = np.repeat(labels, 8), np.repeat(scores, 8)
+    narrow = mean_roc(predictions(*many), 1)
+    wide = mean_roc(predictions(*many, np.repeat(np.arange(60), 8)), 1)
+    widths = [at(one, 0.2, "high") - at(one, 0.2, "low") for one in (wide, narrow)]
+    assert widths[0] > 2 * widths[1]
+
+
+def test_curve_of_seeds_is_their_mean():
+    labels, _ = binormal(3, 90)
+    scores = np.array([binormal(seed, 90)[1] for seed in range(3)])
+    found = mean_roc(predictions(labels, scores), 1)
+    each = [mean_roc(predictions(labels, one), 1) for one in scores]
+    assert found.tpr == pytest.approx(np.mean([one.tpr for one in each], axis=0))
+    assert found.tpr[-1] == 1.0
+    assert np.all(np.diff(found.tpr) >= 0)
+    inside = [a <= t <= b for a, t, b in zip(found.low, found.tpr, found.high, strict=True)]
+    assert np.mean(inside) > 0.95
+
+
+def test_no_band_where_too_many_draws_have_one_class():
+    labels = np.array([1, *[0] * 19])  # (19/20)^20 = 36 % of draws have no positive
+    found = mean_roc(predictions(labels, np.linspace(1, 0, 20)), 1)
+    assert found.tpr[1] == 1.0
+    assert set(found.low) == set(found.high) == {None}
+    few = np.array([1] * 4 + [0] * 36)  # (36/40)^40 = 1.5 %
+    assert None not in mean_roc(predictions(few, np.linspace(1, 0, 40)), 1).low

@@ -1,0 +1,102 @@
+"""Which strategies' features are shown, and what is told of them."""
+
+import numpy as np
+import pytest
+import torch
+
+from ucadi_flwr.comparison import embeddings as module
+from ucadi_flwr.errors import DataError
+from ucadi_flwr.evaluation.features import write_features
+from ucadi_flwr.evaluation.neighbours import silhouette
+
+LABELS = np.arange(15) % 2
+GOOD, BAD = np.where(LABELS, 0.8, 0.2), np.where(LABELS, 0.3, 0.6)
+
+
+def keep(lab, strategy, site, features, seed=0):
+    path = lab.out / strategy / f"seed{seed}" / "features" / "all" / f"{site}.safetensors"
+    write_features(path, [torch.tensor(features)], lab.sites[site][2])
+
+
+def drawn(seed, shift=0.0):
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=(15, 6)) + shift + 3 * LABELS[:, None]).astype(np.float32)
+
+
+@pytest.fixture
+def two(lab):
+    """central is best of all, ucadi of the federated ones; local has no model of all."""
+    for site in ("north", "south"):
+        lab.site(site, LABELS)
+        lab.predict("local", 0, site, GOOD, site)
+        for strategy, scores in (("central", GOOD), ("fedavg", BAD), ("ucadi", GOOD)):
+            lab.predict(strategy, 2, site, scores)
+            lab.predict(strategy, 1, site, scores)
+            for seed in (1, 2):
+                keep(lab, strategy, site, drawn(seed, shift=5.0 * (site == "south")), seed)
+    lab.rounds["central"] = ["all"]
+    lab.rounds["fedavg"] = lab.rounds["ucadi"] = ["north", "south"]
+    return lab
+
+
+def test_the_reference_and_the_best_federated_strategy_are_shown(two):
+    found = two.analyse().embeddings
+    assert [(one.strategy, one.seed) for one in found] == [("fedavg", 1), ("ucadi", 1)]
+    one = found[0]
+    assert (one.sites, one.of, one.features, len(one.x), len(one.y)) == (
+        ["north", "south"], 30, 6, 30, 30
+    )  # fmt: skip
+    assert one.label == [*LABELS, *LABELS]
+    assert one.site == [0] * 15 + [1] * 15
+    assert one.perplexity == pytest.approx(29 / 3)
+    features = np.concatenate([drawn(1), drawn(1, 5.0)])
+    assert one.silhouette_class == pytest.approx(silhouette(features, np.array(one.label)))
+    assert one.silhouette_site > one.silhouette_class
+    assert two.analyse().embeddings == found
+    assert [one.strategy for one in two.analyse("ucadi").embeddings] == ["ucadi"]
+    assert [one.strategy for one in two.analyse("local").embeddings] == ["ucadi"]
+
+
+def test_few_cases_have_numbers_and_no_picture(lab):
+    lab.site("north", LABELS)
+    lab.predict("fedavg", 0, "north", GOOD)
+    keep(lab, "fedavg", "north", drawn(0))
+    (one,) = lab.analyse().embeddings
+    assert (one.x, one.y, one.perplexity, len(one.label)) == ([], [], None, 15)
+    assert one.silhouette_class > 0.3
+    assert one.silhouette_site is None
+
+
+def test_equal_features_have_no_picture(lab):
+    for site in ("north", "south"):
+        lab.site(site, LABELS)
+        lab.predict("fedavg", 0, site, GOOD)
+        keep(lab, "fedavg", site, np.ones((15, 4), np.float32))
+    (one,) = lab.analyse().embeddings
+    assert (one.x, one.silhouette_class) == ([], 0.0)
+
+
+def test_many_cases_are_drawn(two, monkeypatch):
+    monkeypatch.setattr(module, "MAX_CASES", 24)
+    (one, other) = two.analyse().embeddings
+    assert (len(one.x), len(one.label), one.of) == (24, 24, 30)
+    assert (one.label, one.site) == (other.label, other.site)
+
+
+def test_nothing_was_kept(lab):
+    lab.site("north", LABELS)
+    lab.predict("fedavg", 0, "north", GOOD)
+    assert lab.analyse().embeddings == []
+
+
+def test_features_of_different_models_are_refused(two):
+    keep(two, "fedavg", "south", drawn(1)[:, :4], seed=1)
+    with pytest.raises(DataError, match=r"features of different models: \[4, 6\] a case"):
+        two.analyse()
+
+
+def test_features_of_other_cases_are_refused(two):
+    path = two.out / "fedavg" / "seed1" / "features" / "all" / "south.safetensors"
+    write_features(path, [torch.ones(7, 6)], np.zeros(7, np.int64))
+    with pytest.raises(DataError, match=r"south\.safetensors: 7 cases, but 15 were tested"):
+        two.analyse()

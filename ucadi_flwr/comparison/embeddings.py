@@ -1,0 +1,104 @@
+"""Test cases as the models see them: features of all sites together, in a plane and in numbers."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ucadi_flwr.errors import DataError
+from ucadi_flwr.evaluation.features import MAX_CASES as MAX_KEPT
+from ucadi_flwr.evaluation.features import chosen, read_features
+from ucadi_flwr.evaluation.neighbours import perplexity_of, silhouette, tsne
+from ucadi_flwr.report.analysis import ALL, Embedding, Tested
+from ucadi_flwr.report.details import FEWEST_POINTS
+from ucadi_flwr.report.results import Results
+
+MAX_CASES = 500
+"""In one picture; of more, as many are drawn, the same for every strategy."""
+
+
+def embeddings(
+    out: Path, results: Results, tested: Sequence[Tested], reference: str
+) -> list[Embedding]:
+    """Of the reference and of the federated strategy with the highest AUC on all cases.
+
+    Each one's first seed, if it has one model of all sites and the sites kept features in
+    ``<strategy>/seed<k>/features/all/<site>.safetensors``. Raises :class:`DataError` for files
+    that cannot be read or do not belong together.
+    """
+    wanted = dict.fromkeys([reference, *_best(results, tested)])
+    found = [_of_strategy(out, results, strategy) for strategy in wanted]
+    return [one for one in found if one is not None]
+
+
+def _best(results: Results, tested: Sequence[Tested]) -> Iterator[str]:
+    """The federated strategy with the highest AUC; the first of several."""
+    pooled = {
+        cell.strategy.name
+        for cell in results.cells
+        if cell.rounds and all(set(record.sites) == {ALL} for record in cell.rounds)
+    }
+    of_all = {
+        row.strategy: auc
+        for row in tested
+        if (row.trained_at, row.tested_at, row.unit) == (ALL, ALL, "scan")
+        if row.strategy not in pooled and (auc := row.figures["auc"].mean) is not None
+    }
+    if of_all:
+        yield max(of_all, key=lambda strategy: of_all[strategy])
+
+
+def _of_strategy(out: Path, results: Results, strategy: str) -> Embedding | None:
+    seeds = [
+        cell.seed
+        for cell in results.cells
+        if cell.strategy.name == strategy and cell.error is None
+        if any(model.trained_at == ALL for model in cell.models)
+    ]
+    if not seeds:
+        return None
+    seed = min(seeds)
+    folder = out / strategy / f"seed{seed}" / "features" / ALL
+    files = {site: folder / f"{site}.safetensors" for site in results.sites}
+    sites = [site for site, path in files.items() if path.is_file()]
+    if not sites:
+        return None
+    tests = {site: sum(results.sites[site].test.values()) for site in sites}
+    read = [_checked(files[site], tests[site], results) for site in sites]
+    if len(widths := {rows.shape[1] for rows, _ in read}) > 1:
+        raise DataError(f"{folder}: features of different models: {sorted(widths)} a case")
+    drawn = chosen(sum(len(rows) for rows, _ in read), MAX_CASES)
+    features = np.concatenate([rows for rows, _ in read])[drawn]
+    labels = np.concatenate([of_site for _, of_site in read])[drawn]
+    site = np.repeat(np.arange(len(sites)), [len(rows) for rows, _ in read])[drawn]
+    told = Embedding(
+        strategy=strategy,
+        seed=seed,
+        sites=sites,
+        of=sum(tests.values()),
+        features=features.shape[1],
+        label=labels.tolist(),
+        site=site.tolist(),
+        silhouette_class=silhouette(features, labels),
+        silhouette_site=silhouette(features, site),
+    )
+    if len(features) < FEWEST_POINTS or (features == features[0]).all():
+        return told
+    plane = tsne(features)
+    return told.model_copy(
+        update={
+            "perplexity": perplexity_of(len(features)),
+            "x": plane[:, 0].round(3).tolist(),
+            "y": plane[:, 1].round(3).tolist(),
+        }
+    )
+
+
+def _checked(
+    path: Path, cases: int, results: Results
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    features, labels = read_features(path, len(results.task.classes))
+    if len(labels) != min(cases, MAX_KEPT):
+        raise DataError(f"{path}: {len(labels)} cases, but {cases} were tested; delete it")
+    return features, labels
