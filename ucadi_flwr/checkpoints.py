@@ -54,7 +54,7 @@ class Manifest(BaseModel):
     format: Literal["ucadi-checkpoint-1"] = "ucadi-checkpoint-1"
     identity: Identity
     run: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
-    starts: int = Field(ge=1, le=10_000)
+    starts: int = Field(ge=1, le=8_000)
     round: int = Field(ge=1)
     models: dict[str, dict[str, Hash]]
     others: dict[str, Hash]

@@ -352,10 +352,10 @@ def test_a_killed_run_is_cleared_away_and_gone_on_with(
     cell = tmp_path / "out" / "ucadi" / "seed0"
     journal = cell / "server" / "journal.jsonl"
     wait_for(lambda: journal.is_file() and '"round": 2, "rounds"' in journal.read_text(), process)
+    for number in engine_processes(process.pid):
+        os.kill(number, signal.SIGSTOP)  # or they finish the run while we look
     with Engine():  # lets that of a living experiment be
         assert len(engine_processes(process.pid)) >= 3
-    for number in engine_processes(process.pid):
-        os.kill(number, signal.SIGSTOP)  # or they may finish the run before the next one starts
     process.kill()
     process.wait()
     assert list(TMP.glob(f"{MARK}{process.pid}-*"))

@@ -190,7 +190,7 @@ def test_a_state_is_for_one_command_at_a_time(tmp_path: Path) -> None:
         state.locked(),
         pytest.raises(
             FederationError,
-            match="another process is at work there; stop it, or name another --state",
+            match="stop it, or name another --state",
         ),
         state.locked(),
     ):
