@@ -192,6 +192,7 @@ def _keys_beside(kind: type[Any], location: tuple[int | str, ...]) -> list[str]:
             here = here["properties"][part]
         elif "discriminator" in here:
             here = {"$ref": here["discriminator"]["mapping"][part]}
+        here = next((inner for inner in here.get("anyOf", ()) if "$ref" in inner), here)
         while "$ref" in here:
             here = schema["$defs"][here["$ref"].split("/")[-1]]
     return sorted(here.get("properties", {}))

@@ -1,7 +1,7 @@
 """The task recipe: what is diagnosed, from which images, by which model, trained how.
 
 S0 = Bai et al. 2021 (Nature Machine Intelligence), whose training recipe is the default here;
-S1 = Xu et al. 2020.
+S1 = Xu et al. 2020; S2 = Yang et al., federated transfer learning.
 """
 
 from typing import Annotated, Literal, Self
@@ -13,6 +13,9 @@ from ucadi_flwr.recipes.base import Label, Name, Section
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Voxels = Annotated[int, Field(ge=8, le=1024)]
+
+VGG_SIDE = 32
+"""Pixels: five poolings halve a side five times."""
 
 
 class DenseNet3dOptions(Section):
@@ -30,6 +33,13 @@ class ResNet18Options(Section):
     """MONAI's 2D ResNet-18 with a stride-2 stem."""
 
     name: Literal["resnet18"]
+
+
+class Vgg16Options(Section):
+    """VGG16 (Simonyan and Zisserman 2015) for X-rays and CT slices, as in S2."""
+
+    name: Literal["vgg16"]
+    width: int = Field(64, ge=1, le=256, description="channels of the first stage; the paper's: 64")
 
 
 class CtVolume(Section):
@@ -119,7 +129,9 @@ class TaskRecipe(Section):
         description="decision: argmax is this class; score: its probability"
     )
     labels: dict[Label, Label] = Field({}, description="manifest label → class, where they differ")
-    model: Annotated[DenseNet3dOptions | ResNet18Options, Field(discriminator="name")]
+    model: Annotated[
+        DenseNet3dOptions | ResNet18Options | Vgg16Options, Field(discriminator="name")
+    ]
     images: Annotated[CtVolume | GreyImage, Field(discriminator="kind")]
     augmentation: tuple[Augmentation, ...] = ()
     one_class_sites: Literal["refuse", "allow"] = "refuse"
@@ -150,6 +162,8 @@ class TaskRecipe(Section):
             raise ValueError(
                 f"model {self.model.name} does not take images of kind {self.images.kind}"
             )
+        if isinstance(self.model, Vgg16Options) and min(self.images.size) < VGG_SIDE:
+            raise ValueError(f"model vgg16 needs images of {VGG_SIDE} × {VGG_SIDE} pixels or more")
         if self.phantom is not None and not volume:
             raise ValueError("phantom: only tasks on ct-volume images have one")
         return self

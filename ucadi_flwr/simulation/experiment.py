@@ -11,6 +11,7 @@ from ucadi_flwr.errors import DataError, RecipeError
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
+from ucadi_flwr.run_config import OWN_MODELS
 from ucadi_flwr.server_app import number_of_rounds
 
 
@@ -26,6 +27,10 @@ class Run:
     def name(self) -> str:
         """The run's folder within the experiment."""
         return f"{self.strategy.name}/seed{self.seed}" + (f"/fold{self.fold}" if self.fold else "")
+
+    def own_model(self, out: Path, site: str) -> Path:
+        """Where a site that makes the model its own keeps it in a simulation."""
+        return out / self.name / OWN_MODELS / f"{site}.safetensors"
 
     @property
     def title(self) -> str:

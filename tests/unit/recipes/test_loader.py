@@ -172,12 +172,40 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
         ({"protection": {"scheme": "bfv", "max-sites": 4}, "min-sites": 5}, "room for 4"),
         ({"protection": "bfv", "cohort": "each-site", "min-sites": 1}, "nothing to protect"),
         ({"protection": "paillier"}, "protection.scheme"),
+        ({"local": "batchnorm"}, "'batchnorm' is no part of a network: write none, normalisation"),
+        ({"local": "head", "cohort": "each-site", "min-sites": 1}, "makes no model of all sites"),
+        ({"local": []}, "local"),
+        ({"tailoring.epochs": 1, "cohort": "pooled", "min-sites": 1}, "leave out local, tailoring"),
+        ({"tailoring.epochs": 0}, "tailoring.epochs"),
+        ({"tailoring": {"epochs": 1, "fine-tune": "some"}}, "tailoring.fine-tune"),
+        (
+            {"tailoring": {"epochs": 1, "layers": "head"}},
+            "known here: alignment, epochs, fine-tune",
+        ),
+        ({"tailoring": {"epochs": 1, "alignment": {"mu": -1}}}, "tailoring.alignment.mu"),
+        ({"selection": {"policy": "all", "fraction": 0.5}}, "policy all leaves nobody out"),
+        ({"selection": {"policy": "random", "at-least-every": 3}}, "set fraction < 1"),
+        ({"selection": {"policy": "capacity", "fraction": 0.5}}, "at-least-every 1 leaves nobody"),
     ],
 )
 def test_strategies_that_cannot_work_say_why(overrides: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         loader.load(StrategyRecipe, "fedavg", overrides)
     assert message in str(caught.value)
+
+
+def test_s2_s_sections_load() -> None:
+    ftl = loader.load(StrategyRecipe, "ftl")
+    assert ftl.tailoring is not None
+    assert ftl.tailoring.fine_tune == "head"
+    assert loader.load(StrategyRecipe, "fedbn").local == "normalisation"
+    named = loader.load(StrategyRecipe, "fedavg", {"local": ["layer4", "fc"]})
+    assert named.local == ("layer4", "fc")
+    chosen = {"policy": "capacity", "fraction": 0.5, "at-least-every": 3}
+    assert loader.load(StrategyRecipe, "fedavg", {"selection": chosen}).selection.fraction == 0.5
+    tuned = loader.load(StrategyRecipe, "ftl", {"tailoring.fine-tune": "from classifier.3"})
+    assert tuned.tailoring is not None
+    assert tuned.tailoring.fine_tune == "from classifier.3"
 
 
 def test_recipes_of_the_working_folder_come_first(
