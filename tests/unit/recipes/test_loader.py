@@ -118,7 +118,10 @@ def test_unknown_names_list_the_known_ones() -> None:
 
 INVALID = {
     "unknown section": ({"trainin.x": 1}, "trainin: unknown key; known here: augmentation, "),
-    "unknown key": ({"training.lr": 1}, "training.lr: unknown key; known here: batch-size"),
+    "unknown key": (
+        {"training.lr": 1},
+        "training.lr: unknown key; known here: balance, ",
+    ),
     "key of a model": ({"model.depth": 2}, "known here: dropblock, dropblock-calls, growth"),
     "key in a list": ({"augmentation": [{"name": "RandFlip", "x": 1}]}, "known here: args, name"),
     "model": ({"model.name": "vit"}, "'densenet3d', 'resnet18'"),
