@@ -6,6 +6,7 @@ A message's ``config`` says what to do, and the digests of the recipes that it w
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -22,6 +23,7 @@ from ucadi_flwr.exchange.agreement import Agreement
 from ucadi_flwr.exchange.memory import SiteMemory
 from ucadi_flwr.exchange.site import SiteExchange
 from ucadi_flwr.exchange.wire import blob_record
+from ucadi_flwr.own_tensors import OwnTensors
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.ranges import OutOfRange
 from ucadi_flwr.recipes import loader
@@ -64,8 +66,8 @@ def fit(message: Message, context: Context) -> Message:
     except ProtectionError as error:
         return _refusal(message, error)
     total = exchange.total_weight(message.content, int(config["total-weight"]), client.weight)
-    server_round = int(config["server-round"])
-    client.own = exchange.memory.own(before=server_round)
+    own, server_round = _own_tensors(client, config, context), int(config["server-round"])
+    client.own = own.after(server_round - 1)
     arrays, examples, metrics = client.fit(list(reference.state.values()), config)
     state = dict(zip(client.shapes, arrays, strict=True))
     multipliers = str(config["multipliers"])
@@ -77,7 +79,7 @@ def fit(message: Message, context: Context) -> Message:
         wanted = ConfigRecord({"multipliers": json.dumps(error.multipliers), "why": str(error)})
         return Message(RecordDict({"ranges": wanted}), reply_to=message)
     if client.own:
-        exchange.memory.keep_own(server_round, client.own)
+        own.keep(server_round, client.own)
     sealed, loss = {"model": model}, float(metrics["loss"])
     found: dict[str, int | float] = {
         "epochs": int(metrics["epochs"]),
@@ -104,7 +106,7 @@ def evaluate(message: Message, context: Context) -> Message:
         model = exchange.open(message.content, str(config["trained-at"]))
     except ProtectionError as error:
         return _refusal(message, error)
-    client.own = exchange.memory.own()
+    client.own = _own_tensors(client, config, context).after(int(config["rounds"]))
     _, _, metrics = client.evaluate(list(model.state.values()), config)
     counts = np.frombuffer(cast(bytes, metrics["counts"]), np.int64)
     if client.strategy.protection.metrics == "public":
@@ -136,7 +138,8 @@ def open_client(message: Message, context: Context) -> SiteClient:
                 "bring both to the same version"
             )
     if deployed:
-        return _deployed(context, task, strategy, str(config.get("run", "")))
+        models = Path(str(context.node_config["cache-dir"])).parent / "models" / _run(config)
+        return _deployed(context, task, strategy, models)
     torch.set_num_threads(run.threads)
     division = Division(run.sites or None, run.held_out, run.folds, run.fold)
     sites = open_sites(run.data_folder, task, division)
@@ -156,7 +159,9 @@ def open_client(message: Message, context: Context) -> SiteClient:
     )
 
 
-def _deployed(context: Context, task: TaskRecipe, strategy: StrategyRecipe, run: str) -> SiteClient:
+def _deployed(
+    context: Context, task: TaskRecipe, strategy: StrategyRecipe, models: Path
+) -> SiteClient:
     """A hospital's own node: nothing that a server says names a file here."""
     if strategy.cohort == "pooled":
         raise FederationError(f"strategy {strategy.name} pools images; no site gives them away")
@@ -168,10 +173,24 @@ def _deployed(context: Context, task: TaskRecipe, strategy: StrategyRecipe, run:
         raise DataError(f"{data}: has {len(sites)} sites ({', '.join(sites)}); a node is one site")
     site = replace(next(iter(sites.values())), name=name)
     cache = Path(str(node["cache-dir"]))
-    if run and not RUN.fullmatch(run):
-        raise FederationError(f"{run[:40]!r} is no run: 32 hexadecimal digits")
-    models = cache.parent / "models" / run if run else None
     return SiteClient(task, strategy, site, cache, models=models)
+
+
+def _own_tensors(client: SiteClient, config: dict[str, Scalar], context: Context) -> OwnTensors:
+    """What stays at a site, beside its cache; in a simulation, in the run's folder."""
+    node, settings = context.node_config, RunConfig.read(context.run_config)
+    folder = settings.own_models / client.site.name
+    if "data-dir" in node:
+        folder = Path(str(node["cache-dir"])).parent
+    return OwnTensors(folder / "memory" / _run(config))
+
+
+def _run(config: Mapping[str, object]) -> str:
+    """How the server calls the run: folders at the site get this name. ``none`` when greeted."""
+    run = str(config.get("run", "none"))
+    if run != "none" and not RUN.fullmatch(run):
+        raise FederationError(f"{run[:40]!r} is no run: 32 hexadecimal digits")
+    return run
 
 
 def open_exchange(client: SiteClient, config: dict[str, Scalar], context: Context) -> SiteExchange:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
+from ucadi_flwr.atomic import replacing
 from ucadi_flwr.build import make_model
 from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.models.state import read_state, write_state
@@ -52,7 +53,6 @@ def _write(
     model = make_model(task, seed=0)
     write_state(model, state)
     of_task = {"task": task.name, "task-digest": loader.digest(task)}
-    partial = path.with_name(f"{path.name}.partial")
     classes = {"classes": json.dumps(task.classes)}
-    save_file(model.state_dict(), partial, {**of_task, **metadata, **classes})
-    partial.replace(path)
+    with replacing(path) as partial:
+        save_file(model.state_dict(), partial, {**of_task, **metadata, **classes})

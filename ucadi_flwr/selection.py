@@ -28,20 +28,25 @@ def choose(
     """Those of ``present`` that take part, in their order there.
 
     At least ``fraction`` of them (rounded up) and ``min_sites``; besides, whoever took part in none
-    of the last ``at-least-every`` − 1 rounds. A site whose part did not count, as it failed, is
-    asked again.
+    of the last ``at-least-every`` − 1 rounds. A site that failed is asked again in the next round;
+    if this round is repeated, the others come before it.
 
     Args:
         selection: the recipe's section.
         server_round: from 1.
         seed: of the run.
         present: node and site.
-        rounds: records; those of ``server_round`` and later are not looked at.
+        rounds: records; of ``server_round``'s own only the failures are looked at, of later ones
+            nothing.
         min_sites: the quorum.
     """
     if selection.policy == "all":
         return list(present)
+    rounds = list(rounds)
     former = [record for record in rounds if record.round < server_round]
+    failed = {
+        f["site"] for record in rounds if record.round == server_round for f in record.failures
+    }
     sites = [site for _, site in present]
     wanted = max(math.ceil(selection.fraction * len(sites)), min_sites)
     due = {s for s in sites if server_round - _last(s, former) >= selection.at_least_every}
@@ -49,7 +54,9 @@ def choose(
         order = sorted(sites, key=lambda site: _draw(site, seed, server_round))
     else:
         order = by_capacity(sites, former, seed)
+    due -= failed
     others = [site for site in order if site not in due]
+    others.sort(key=failed.__contains__)
     chosen = due | set(others[: max(0, wanted - len(due))])
     return [(node, site) for node, site in present if site in chosen]
 

@@ -94,3 +94,15 @@ def test_a_site_that_failed_is_due_again() -> None:
     records = [RoundRecord(r, sites={"a": part(), "b": part()}) for r in (1, 2, 3)]
     asked = [site for _, site in choose(chosen, 4, 0, [(0, "a"), (1, "b"), (2, "c")], records, 1)]
     assert "c" in asked
+
+
+def test_a_round_that_is_repeated_asks_others_first() -> None:
+    chosen, present = selection("capacity", 0.1, 9), SITES[:4]
+    asked = choose(chosen, 1, 0, present, [], 2)
+    (bad, *_), record = [site for _, site in asked], RoundRecord(1)
+    record.fail(bad, "disk full")
+    instead = [site for _, site in choose(chosen, 1, 0, present, [record], 2)]
+    assert len(instead) == 2
+    assert bad not in instead
+    all_of_them = [site for _, site in choose(chosen, 1, 0, present, [record], 4)]
+    assert bad in all_of_them
