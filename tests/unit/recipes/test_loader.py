@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ucadi_flwr.build import make_model
 from ucadi_flwr.errors import RecipeError
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
@@ -153,6 +154,16 @@ def test_invalid_tasks_say_what_and_where(overrides: dict[str, object], message:
 def test_a_phantom_of_radiographs_is_refused() -> None:
     with pytest.raises(RecipeError, match="phantom: only tasks on ct-volume"):
         loader.load(TaskRecipe, "xray-pneumonia2", {"phantom.sites": 3})
+
+
+def test_vgg16_needs_images_that_five_poolings_leave_something_of() -> None:
+    small = {"model.name": "vgg16", "images.size": [64, 31]}
+    with pytest.raises(RecipeError, match="vgg16 needs images of 32 × 32 pixels or more"):
+        loader.load(TaskRecipe, "xray-covid3", small)
+    task = loader.load(TaskRecipe, "xray-covid3", {"model.name": "vgg16", "model.width": 2})
+    assert sum(p.numel() for p in make_model(task, 0).parameters()) == 131_893
+    with pytest.raises(RecipeError, match="model vgg16 does not take images of kind ct-volume"):
+        loader.load(TaskRecipe, "ct-covid2", {"model.name": "vgg16"})
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
