@@ -34,7 +34,7 @@ MAX_BYTES = 64 * 2**30
 """A larger file (bytes) is refused unread."""
 
 _FORMAT = "ucadi-sealed-2"
-_SEED = re.compile("[0-9]{1,18}")
+_SEED = re.compile("[0-9]{1,19}")
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,12 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ucadi_flwr.recipes.base import Name, Section
+
+MAX_LAYERS = 64
+"""More names of layers than this are refused."""
 
 
 class Average(Section):
@@ -108,13 +111,16 @@ class Selection(Section):
         return self
 
 
-def _known_part(choice: str | tuple[str, ...]) -> str | tuple[str, ...]:
-    if isinstance(choice, str) and choice not in ("none", "normalisation", "head"):
+def _known_part(choice: Any) -> str | tuple[str, ...]:
+    if choice in ("none", "normalisation", "head"):
+        return str(choice)
+    layers = tuple(choice) if isinstance(choice, list | tuple) else ()
+    if not 0 < len(layers) <= MAX_LAYERS or not all(isinstance(n, str) and n for n in layers):
         raise ValueError(
-            f"'{choice}' is no part of a network: write none, normalisation, head or a list of "
-            "layers"
+            f"{str(choice)[:64]!r} is no part of a network: write none, normalisation, head or a "
+            "list of layers"
         )
-    return choice
+    return layers
 
 
 class StrategyRecipe(Section):
@@ -135,10 +141,7 @@ class StrategyRecipe(Section):
     server_optimizer: Annotated[Average | FedAvgM | FedAdam, Field(discriminator="name")] = Average(
         name="average"
     )
-    local: Annotated[
-        str | Annotated[tuple[str, ...], Field(min_length=1, max_length=64)],
-        AfterValidator(_known_part),
-    ] = Field(
+    local: Annotated[str | tuple[str, ...], BeforeValidator(_known_part)] = Field(
         "none",
         description="tensors that never travel: none, normalisation (FedBN), head, or layers",
     )
