@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from federation import SIZES, Config, model, run
+from federation import SIZES, Config, events, model, run
 from flwr.app import Message
 from flwr.common.serde import message_to_proto
 from loopback_grid import LoopbackGrid
@@ -16,7 +16,7 @@ from ucadi_flwr.build import make_model, set_schedule
 from ucadi_flwr.client_app import app
 from ucadi_flwr.data.dataset import training_set
 from ucadi_flwr.data.sites import open_sites
-from ucadi_flwr.errors import FederationError, RecipeError
+from ucadi_flwr.errors import RecipeError
 from ucadi_flwr.evaluation.counts import Counts
 from ucadi_flwr.evaluation.predictions import read_predictions
 from ucadi_flwr.models.state import read_state, write_state
@@ -194,20 +194,28 @@ def test_a_deployed_site_keeps_its_model_beside_its_cache(
 def test_a_run_s_name_that_is_a_path_is_refused(
     config: Config, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ucadi_flwr.server_app.secrets.token_hex", lambda _: "../../x")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tasks").mkdir()
     Path(config().task).rename(tmp_path / "tasks" / "tiny.yaml")
     made = config("ftl", task="tiny", data="at the sites", rounds=1)
 
-    with pytest.raises(FederationError, match=r"is no run: 32 hexadecimal digits"):
-        run_deployed(made, data, tmp_path, [])
+    run_deployed(made, data, tmp_path, [], called="../../x")
+    reasons = {event["reason"] for event in events(made, "failure")}
+    assert reasons == {"FederationError: '../../x' is no run: 32 hexadecimal digits"}
+    assert not list(tmp_path.rglob("[abc].safetensors"))
 
 
-def run_deployed(made: RunConfig, data: Path, places: Path, runs: list[str]) -> None:
-    """Every node has its own folders; ``runs`` is told what the messages call the run."""
+def run_deployed(
+    made: RunConfig, data: Path, places: Path, runs: list[str], called: str = ""
+) -> None:
+    """Every node has its own folders; ``runs`` is told what the messages call the run.
+
+    ``called``: what the messages that ask for a test call it instead.
+    """
 
     def note(_node: int, message: Message) -> Message:
+        if called and message.metadata.message_type == "evaluate":
+            message.content.config_records["config"]["run"] = called
         runs.append(str(message.content.config_records["config"].get("run", "")))
         return message
 
