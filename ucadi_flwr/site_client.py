@@ -24,7 +24,7 @@ from ucadi_flwr.evaluation.predictions import write_predictions
 from ucadi_flwr.model_file import save_own_model
 from ucadi_flwr.models.parts import local_names, merge, split
 from ucadi_flwr.models.state import read_state, trainable_names, write_state
-from ucadi_flwr.recipes.strategy import StrategyRecipe
+from ucadi_flwr.recipes.strategy import StrategyRecipe, Tailoring
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.tailoring import tailor
 from ucadi_flwr.training.local import LocalWork, train
@@ -107,30 +107,35 @@ class SiteClient(NumPyClient):
         """Test the model that ``config["trained-at"]`` names; ``counts`` are int64 bytes.
 
         ``config["tested"]`` is the part of the cases to use: test, or validation to choose by. If
-        the strategy tailors (S2), a site that trains makes the model its own first.
+        the strategy tailors (S2), a site that trains on more than one class makes the model its own
+        first.
         """
         model = self._open(parameters, int(config["seed"]))
-        if self.strategy.tailoring is not None and self.site.trains:
+        if self.tailoring is not None:
             rounds = int(config["rounds"])
             tailor(
                 model,
                 self.site,
                 self.task,
-                self.strategy.tailoring,
+                self.tailoring,
                 cache=self.cache,
                 seed=derived_seed(int(config["seed"]), self.site.name, rounds + 1),
                 epochs_before=rounds * self.strategy.local_epochs,
                 device=self.device,
             )
-        if self.models is not None and self.site.trains and self.has_own_model:
+        if self.models is not None and (self.tailoring or (self.local and self.site.trains)):
             path = self.models / f"{self.site.name}.safetensors"
             save_own_model(path, model, self.task, self.site.name)
         return self.test(model, config)
 
     @property
-    def has_own_model(self) -> bool:
-        """Whether what this site tests is not the same at all sites."""
-        return bool(self.local) or self.strategy.tailoring is not None
+    def tailoring(self) -> Tailoring | None:
+        """The recipe's, at a site that trains on more than one class.
+
+        Tailored to one, a model would call everything that class, and test well there.
+        """
+        several = len(set(self.site.labels("train"))) > 1
+        return self.strategy.tailoring if several else None
 
     def test(
         self, model: nn.Module, config: dict[str, Scalar]

@@ -1,5 +1,6 @@
 """S2 on pictures: VGG16, its convolutions frozen, rarer classes drawn again, another hospital."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,25 @@ def test_the_last_two_dense_layers_are_retrained(
         "b": 3,
         "c": 6,
     }
+
+
+def test_a_site_with_one_class_tests_the_shared_model(
+    config: Config, pictures: Path, task: Path, tmp_path: Path
+) -> None:
+    """Tailored to one class, it would call everything that."""
+    task.write_text(TASK + "one-class-sites: allow\n")
+    root = tmp_path / "pictures"
+    shutil.copytree(pictures, root)
+    manifest = root / "b" / "manifest.csv"
+    lines = manifest.read_text().splitlines()
+    manifest.write_text("\n".join([lines[0], *(x for x in lines if ",top," in x)]) + "\n")
+    made = config("ftl", task=str(task), data=str(root), rounds=1, name="ftl")
+    plain = config(task=str(task), data=str(root), rounds=1, name="plain")
+    run(made)
+    run(plain)
+    assert {p.stem for p in made.own_models.glob("*.safetensors")} == {"a", "c"}
+    there, back = (c.cell / "predictions" / "all" / "b.csv" for c in (made, plain))
+    assert there.read_bytes() == back.read_bytes()
 
 
 def test_balance_changes_the_model_and_no_weight(
