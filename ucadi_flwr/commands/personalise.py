@@ -1,8 +1,10 @@
 """``ucadi personalise``: a hospital takes a model over and makes it its own."""
 
+import signal
 import sys
 import tempfile
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import torch
@@ -54,7 +56,8 @@ def personalise(
     every = sum(p.numel() for p in network.parameters())
     some = sum(p.numel() for name, p in network.named_parameters() if name in trained)
     print(f"{site.name}: {_cases(site)}; {some:,} of {every:,} parameters train")
-    with tempfile.TemporaryDirectory(prefix="ucadi-cache-") as folder:  # patients' images
+    signal.signal(signal.SIGTERM, _leave)  # so that the cache goes: it holds patients' images
+    with tempfile.TemporaryDirectory(prefix="ucadi-cache-") as folder:
         cache = Path(folder)
         print(f"before: {tested(network, site, recipe, cache, device)}", flush=True)
         loss = tailor(
@@ -75,6 +78,10 @@ def personalise(
 
 def _cases(site: Site) -> str:
     return f"{len(site.parts['train'])} cases to train, {len(site.parts['test'])} to test"
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _warn(text: str) -> None:

@@ -1,6 +1,8 @@
 """``ucadi personalise``: a new hospital takes a model over."""
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -110,6 +112,28 @@ def test_a_model_with_local_tensors_is_told(hospital: Hospital) -> None:
     assert code == 0
     assert "2 tensors of" in err
     assert "stayed at the sites" in err
+
+
+def test_sigterm_leaves_no_images_behind(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("tempfile.tempdir", str(hospital.folder))
+    seen: list[Path] = []
+
+    def killed(*_: object, cache: Path, **__: object) -> float:
+        seen.append(cache)
+        assert any(path.is_file() for path in cache.rglob("*"))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 0.0
+
+    monkeypatch.setattr("ucadi_flwr.commands.personalise.tailor", killed)
+    try:
+        assert hospital.run()[0] == 128 + signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    assert not seen[0].exists()
+    assert not hospital.out.exists()
 
 
 def relabel(hospital: Hospital, old: str, new: str) -> None:
