@@ -102,7 +102,8 @@ def run(arm: str, task_name: str, data: str, work: str, seed: int, rounds: int) 
             )
         state = end.open(agreement.model, occasion, total.result()).state
     for client in clients:
-        client.evaluate(list(state.values()), {"trained-at": "all", "tested": "test"})
+        tested = {"trained-at": "all", "tested": "test", "seed": seed}
+        client.evaluate(list(state.values()), tested)
     np.savez(folder / "model.npz", **state)
     return f"{arm} seed {seed}: {time.perf_counter() - begin:.0f} s"
 

@@ -5,7 +5,8 @@ from torch import nn
 
 from ucadi_flwr.models.densenet3d import DenseNet3d
 from ucadi_flwr.models.resnet import resnet18_2d
-from ucadi_flwr.recipes.task import DenseNet3dOptions, ResNet18Options, TaskRecipe
+from ucadi_flwr.models.vgg import vgg16_2d
+from ucadi_flwr.recipes.task import DenseNet3dOptions, ResNet18Options, TaskRecipe, Vgg16Options
 
 
 def make_model(task: TaskRecipe, seed: int) -> nn.Module:
@@ -23,6 +24,8 @@ def make_model(task: TaskRecipe, seed: int) -> nn.Module:
             )
         case ResNet18Options():
             return resnet18_2d(len(task.classes))
+        case Vgg16Options() as options:
+            return vgg16_2d(len(task.classes), width=options.width)
 
 
 def set_schedule(model: nn.Module, batches: int) -> None:

@@ -12,6 +12,7 @@ from rich.progress import Progress as Bars
 
 from ucadi_flwr.commands import keys
 from ucadi_flwr.commands.open_run import open_run
+from ucadi_flwr.commands.personalise import personalise
 from ucadi_flwr.commands.provision import provision
 from ucadi_flwr.commands.server import server
 from ucadi_flwr.commands.site import site
@@ -34,7 +35,7 @@ app = typer.Typer(
 
 app.add_typer(keys.app, name="keys")
 app.command("open")(open_run)
-for command in (provision, server, site, submit, status):
+for command in (personalise, provision, server, site, submit, status):
     app.command()(command)
 
 

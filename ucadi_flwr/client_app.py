@@ -5,6 +5,8 @@ A message's ``config`` says what to do, and the digests of the recipes that it w
 
 import json
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -21,6 +23,7 @@ from ucadi_flwr.exchange.agreement import Agreement
 from ucadi_flwr.exchange.memory import SiteMemory
 from ucadi_flwr.exchange.site import SiteExchange
 from ucadi_flwr.exchange.wire import blob_record
+from ucadi_flwr.own_tensors import OwnTensors
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.ranges import OutOfRange
 from ucadi_flwr.recipes import loader
@@ -28,6 +31,9 @@ from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.run_config import RunConfig
 from ucadi_flwr.site_client import SiteClient
+
+RUN = re.compile("[0-9a-f]{32}")
+"""How a run is called; the server says so, and a folder here gets this name."""
 
 app = ClientApp()
 
@@ -60,6 +66,8 @@ def fit(message: Message, context: Context) -> Message:
     except ProtectionError as error:
         return _refusal(message, error)
     total = exchange.total_weight(message.content, int(config["total-weight"]), client.weight)
+    own, server_round = OwnTensors(exchange.memory.folder), int(config["server-round"])
+    client.own = own.after(server_round - 1)
     arrays, examples, metrics = client.fit(list(reference.state.values()), config)
     state = dict(zip(client.shapes, arrays, strict=True))
     multipliers = str(config["multipliers"])
@@ -70,6 +78,8 @@ def fit(message: Message, context: Context) -> Message:
     except OutOfRange as error:
         wanted = ConfigRecord({"multipliers": json.dumps(error.multipliers), "why": str(error)})
         return Message(RecordDict({"ranges": wanted}), reply_to=message)
+    if client.own:
+        own.keep(server_round, client.own)
     sealed, loss = {"model": model}, float(metrics["loss"])
     found: dict[str, int | float] = {
         "epochs": int(metrics["epochs"]),
@@ -95,6 +105,7 @@ def evaluate(message: Message, context: Context) -> Message:
         model = exchange.open(message.content, str(config["trained-at"]))
     except ProtectionError as error:
         return _refusal(message, error)
+    client.own = OwnTensors(exchange.memory.folder).after(int(config["rounds"]))
     _, _, metrics = client.evaluate(list(model.state.values()), config)
     counts = np.frombuffer(cast(bytes, metrics["counts"]), np.int64)
     if client.strategy.protection.metrics == "public":
@@ -109,8 +120,9 @@ def open_client(message: Message, context: Context) -> SiteClient:
     """The site that this node is, after its own copies of the recipes were checked.
 
     A deployed node's configuration names its ``site``, its ``data-dir``, a ``cache-dir`` and a
-    ``memory-dir`` of its own, its ``key`` and, if need be, ``threads``. In a simulation the
-    partition number picks a site of the run's data folder.
+    ``memory-dir`` of its own, its ``key`` and, if need be, ``threads``; a model that the site makes
+    its own is kept in ``models/RUN`` beside the ``cache-dir``. In a simulation the partition number
+    picks a site of the run's data folder.
     """
     run, deployed = RunConfig.read(context.run_config), "data-dir" in context.node_config
     if deployed and any(set(name) & set("./\\") for name in (run.task, run.strategy)):
@@ -125,7 +137,8 @@ def open_client(message: Message, context: Context) -> SiteClient:
                 "bring both to the same version"
             )
     if deployed:
-        return _deployed(context, task, strategy)
+        models = Path(str(context.node_config["cache-dir"])).parent / "models" / _run(config)
+        return _deployed(context, task, strategy, models)
     torch.set_num_threads(run.threads)
     division = Division(run.sites or None, run.held_out, run.folds, run.fold)
     sites = open_sites(run.data_folder, task, division)
@@ -136,11 +149,18 @@ def open_client(message: Message, context: Context) -> SiteClient:
     if strategy.cohort == "pooled" and message.metadata.message_type == "train":
         site = pooled(sites)
     return SiteClient(
-        task, strategy, site, cache=run.folder / "cache", predictions=run.cell / "predictions"
+        task,
+        strategy,
+        site,
+        cache=run.folder / "cache",
+        predictions=run.cell / "predictions",
+        models=run.own_models,
     )
 
 
-def _deployed(context: Context, task: TaskRecipe, strategy: StrategyRecipe) -> SiteClient:
+def _deployed(
+    context: Context, task: TaskRecipe, strategy: StrategyRecipe, models: Path
+) -> SiteClient:
     """A hospital's own node: nothing that a server says names a file here."""
     if strategy.cohort == "pooled":
         raise FederationError(f"strategy {strategy.name} pools images; no site gives them away")
@@ -151,7 +171,16 @@ def _deployed(context: Context, task: TaskRecipe, strategy: StrategyRecipe) -> S
     if len(sites) != 1:
         raise DataError(f"{data}: has {len(sites)} sites ({', '.join(sites)}); a node is one site")
     site = replace(next(iter(sites.values())), name=name)
-    return SiteClient(task, strategy, site, cache=Path(str(node["cache-dir"])))
+    cache = Path(str(node["cache-dir"]))
+    return SiteClient(task, strategy, site, cache, models=models)
+
+
+def _run(config: Mapping[str, object]) -> str:
+    """How the server calls the run: folders at the site get this name. ``none`` when greeted."""
+    run = str(config.get("run", "none"))
+    if run != "none" and not RUN.fullmatch(run):
+        raise FederationError(f"{run[:40]!r} is no run: 32 hexadecimal digits")
+    return run
 
 
 def open_exchange(client: SiteClient, config: dict[str, Scalar], context: Context) -> SiteExchange:

@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ucadi_flwr.errors import RecipeError
 
+OWN_MODELS = "sites"
+"""The folder of a simulated run for the models that sites made their own."""
+
 
 class RunConfig(BaseModel):
     """One task × one strategy × one seed. Flower allows neither lists nor absent values."""
@@ -50,6 +53,11 @@ class RunConfig(BaseModel):
     def server(self) -> Path:
         """What the server writes of this run; in a real federation it has nothing else."""
         return self.cell / "server"
+
+    @property
+    def own_models(self) -> Path:
+        """What simulated sites keep for themselves of this run."""
+        return self.cell / OWN_MODELS
 
     @property
     def data_folder(self) -> Path:

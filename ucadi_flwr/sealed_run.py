@@ -5,6 +5,7 @@ One safetensors file: bytes by name (``sum/…``, ``losses/…`` and ``counts/�
 Nothing in it can be read without the sites' key.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from ucadi_flwr.evaluation.counts import Counts
 from ucadi_flwr.exchange.agreement import Agreement, Purpose, mean_loss
 from ucadi_flwr.exchange.global_model import GlobalModel, follow
 from ucadi_flwr.exchange.names import parse_name
+from ucadi_flwr.models.parts import local_names, merge, split
 from ucadi_flwr.models.state import check_state, read_state, trainable_names
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.protect import make_site
@@ -33,16 +35,21 @@ FILE = "sealed.safetensors"
 MAX_BYTES = 64 * 2**30
 """A larger file (bytes) is refused unread."""
 
-_FORMAT = "ucadi-sealed-1"
+_FORMAT = "ucadi-sealed-2"
+_SEED = re.compile("[0-9]{1,19}")
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What a key holder reads: the model, the mean loss by round, and the counts of the test."""
+    """What a key holder reads: the model, the mean loss by round, and the counts of the test.
+
+    ``local`` names the tensors of ``state`` that never left the sites: they are the initial ones.
+    """
 
     state: dict[str, NDArray[np.float32]] = field(repr=False)
     losses: dict[int, float]
     counts: Counts | None = field(repr=False)
+    local: frozenset[str] = frozenset()
 
 
 def write_sealed(
@@ -52,8 +59,12 @@ def write_sealed(
     initial: Mapping[str, NDArray[np.float32]],
     sums: Mapping[str, bytes],
     others: Mapping[str, bytes],
+    seed: int = 0,
 ) -> None:
-    """Write the file, atomically. ``others``: ``losses/…`` and ``counts/…`` → sum."""
+    """Write the file, atomically. ``others``: ``losses/…`` and ``counts/…`` → sum.
+
+    ``seed`` made the model that all began with.
+    """
     blobs = {**{f"sum/{name}": blob for name, blob in sums.items()}, **others}
     arrays = {name: np.frombuffer(blob, np.uint8) for name, blob in blobs.items()}
     metadata = {
@@ -61,6 +72,7 @@ def write_sealed(
         "run": agreement.run,
         "task-digest": loader.digest(task),
         "strategy-digest": loader.digest(agreement.recipe),
+        "seed": str(seed),
     }
     with replacing(folder / FILE) as partial:
         save_file({**arrays, **{f"initial/{n}": v for n, v in initial.items()}}, partial, metadata)
@@ -76,8 +88,10 @@ def open_sealed(path: Path, task: TaskRecipe, recipe: StrategyRecipe, key: SiteK
     for kind, known in (("task", task), ("strategy", recipe)):
         if metadata.get(f"{kind}-digest") != loader.digest(known):
             raise DataError(f"{path}: was run with another {kind} recipe than {known.name}")
-    model = make_model(task, seed=0)
-    shapes = {name: values.shape for name, values in read_state(model).items()}
+    model = make_model(task, int(metadata["seed"]))
+    whole, local = read_state(model), local_names(model, recipe.local)
+    shared, own = split(whole, local)
+    shapes = {name: values.shape for name, values in shared.items()}
     agreement = Agreement(recipe, metadata["run"], shapes, len(task.classes))
     end = make_site(key, "reader", recipe.min_sites)
     start = _part(arrays, "initial")
@@ -88,7 +102,7 @@ def open_sealed(path: Path, task: TaskRecipe, recipe: StrategyRecipe, key: SiteK
         {name: blob.tobytes() for name, blob in _part(arrays, "sum").items()},
         agreement,
         end,
-        trainable_names(model),
+        [name for name in trainable_names(model) if name in shared],
     )
 
     def integers(purpose: Purpose, name: str, blob: bytes) -> NDArray[np.int64]:
@@ -102,7 +116,7 @@ def open_sealed(path: Path, task: TaskRecipe, recipe: StrategyRecipe, key: SiteK
     counts = None
     for name, blob in _part(arrays, "counts").items():
         counts = Counts.from_vector(integers("counts", name, blob.tobytes()), len(task.classes))
-    return Opened(found.state, dict(sorted(losses.items())), counts)
+    return Opened(merge(found.state, own, whole), dict(sorted(losses.items())), counts, local)
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
@@ -116,7 +130,8 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         raise DataError(f"{path}: {error.strerror or error}; name the folder of a run") from None
     except SafetensorError as error:
         raise DataError(f"{path}: damaged, or no sealed run ({error})") from None
-    if metadata.get("format") != _FORMAT or "run" not in metadata:
+    seed = metadata.get("seed", "")
+    if metadata.get("format") != _FORMAT or "run" not in metadata or not _SEED.fullmatch(seed):
         raise DataError(f"{path}: this is no sealed run")
     return arrays, metadata
 

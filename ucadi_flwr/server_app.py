@@ -11,7 +11,9 @@ from typing import Any
 
 from flwr.app import ConfigRecord, Context
 from flwr.serverapp import Grid, ServerApp
+from torch import nn
 
+from ucadi_flwr.aggregation.optimizers import Arrays
 from ucadi_flwr.atomic import replacing
 from ucadi_flwr.build import make_model
 from ucadi_flwr.checkpoints import Checkpoints, Identity, digest_of_arrays
@@ -23,6 +25,7 @@ from ucadi_flwr.exchange.global_model import GlobalModel, follow
 from ucadi_flwr.exchange.wire import array_record
 from ucadi_flwr.locks import held
 from ucadi_flwr.model_file import save_model
+from ucadi_flwr.models.parts import local_names, merge, split
 from ucadi_flwr.models.state import read_state, trainable_names
 from ucadi_flwr.protection.keys import NO_KEY, ServerContext
 from ucadi_flwr.protection.protect import make_site
@@ -33,6 +36,7 @@ from ucadi_flwr.rounds import Journal
 from ucadi_flwr.run_config import RunConfig
 from ucadi_flwr.sealed_run import write_sealed
 from ucadi_flwr.strategy import UcadiStrategy
+from ucadi_flwr.training.freezing import select
 
 app = ServerApp()
 
@@ -59,7 +63,9 @@ def run_cell(grid: Grid, run: RunConfig, journal: Journal) -> None:
     context = _context(run, recipe)
     _require_images(run, task)
     model = make_model(task, run.seed)
-    initial = read_state(model)
+    if recipe.tailoring is not None:
+        select(model, recipe.tailoring.fine_tune)  # now, and not after the last round
+    initial, own = split(read_state(model), local_names(model, recipe.local))
     identity = Identity(
         task=loader.digest(task),
         strategy=loader.digest(recipe),
@@ -93,7 +99,7 @@ def run_cell(grid: Grid, run: RunConfig, journal: Journal) -> None:
     try:
         strategy.start(grid, array_record(initial), num_rounds=rounds, train_config=config)
     finally:  # whatever ends it, the last good model stays
-        models = _write_models(run.server, strategy, task, trainable_names(model))
+        models = _write_models(run, strategy, task, model, own)
     result = {
         "strategy": {"name": recipe.name, "digest": identity.strategy},
         "seed": run.seed,
@@ -144,23 +150,30 @@ def _require_images(run: RunConfig, task: TaskRecipe) -> None:
 
 
 def _write_models(
-    folder: Path, strategy: UcadiStrategy, task: TaskRecipe, trainable: list[str]
+    run: RunConfig, strategy: UcadiStrategy, task: TaskRecipe, model: nn.Module, own: Arrays
 ) -> list[dict[str, Any]]:
-    """Without encryption the server opens the sums as a site does; else it keeps them closed."""
+    """Without encryption the server opens the sums as a site does; else it keeps them closed.
+
+    ``own`` are the initial values of the tensors that never left the sites.
+    """
+    folder, agreement = run.server, strategy.agreement
     if strategy.recipe.protection.scheme != "none":
         for history in strategy.models.histories.values():
             begin = history.initial if history.whole else {}
-            write_sealed(folder, strategy.agreement, task, begin, history.newest, strategy.sealed)
+            sums, others = history.newest, strategy.sealed
+            write_sealed(folder, agreement, task, begin, sums, others, run.seed)
         return []
     end = make_site(None, "server", strategy.recipe.min_sites)
+    trainable = [name for name in trainable_names(model) if name not in own]
     positive = task.classes.index(task.positive_class)
     written = []
     for trained_at, history in sorted(strategy.models.histories.items()):
         if not history.sums:
             continue
         start = GlobalModel(0, history.initial) if history.whole else None
-        model = follow(start, history.newest, strategy.agreement, end, trainable, trained_at)
+        found = follow(start, history.newest, agreement, end, trainable, trained_at)
         tests = strategy.tests.get(trained_at, {})
         figures = {site: from_counts(tests[site], positive).as_dict() for site in sorted(tests)}
-        written.append({**save_model(folder, trained_at, model.state, task), "test": figures})
+        state = merge(found.state, own, read_state(model))
+        written.append({**save_model(folder, trained_at, state, task, own), "test": figures})
     return written

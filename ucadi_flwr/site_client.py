@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from flwr.client import NumPyClient
 from flwr.common import NDArrays, Scalar
+from numpy.typing import NDArray
 from torch import nn
 
 from ucadi_flwr.build import make_model, set_schedule
@@ -21,18 +22,26 @@ from ucadi_flwr.evaluation.counts import Counts
 from ucadi_flwr.evaluation.features import recorded, write_features
 from ucadi_flwr.evaluation.predict import probabilities
 from ucadi_flwr.evaluation.predictions import write_predictions
-from ucadi_flwr.models.parts import output_layer
+from ucadi_flwr.model_file import save_own_model
+from ucadi_flwr.models.parts import local_names, merge, output_layer, split
 from ucadi_flwr.models.state import read_state, trainable_names, write_state
-from ucadi_flwr.recipes.strategy import StrategyRecipe
+from ucadi_flwr.recipes.strategy import StrategyRecipe, Tailoring
 from ucadi_flwr.recipes.task import TaskRecipe
+from ucadi_flwr.tailoring import tailor
 from ucadi_flwr.training.local import LocalWork, train
 
 
 class SiteClient(NumPyClient):
     """One site. ``fit`` and ``evaluate`` take and give the model as Flower's list of arrays.
 
-    ``shapes`` gives the order of the arrays. Where ``predictions`` is a folder, the predictions on
-    the cases that are tested are kept there, at the site, and features beside it.
+    ``shapes`` gives the order of the arrays that travel, ``trainable`` those of them that gradient
+    steps change. ``own`` are the tensors that stay here (the recipe's ``local``), by name: given
+    before ``fit`` or ``evaluate`` by whoever remembers them, and replaced by ``fit``. A site that
+    has none begins with those that the run's seed makes.
+
+    Where ``predictions`` is a folder, the predictions on the cases that are tested are kept there,
+    at the site, and features beside it; where ``models`` is one, so is the model, if it is the
+    site's own.
     """
 
     def __init__(
@@ -42,13 +51,17 @@ class SiteClient(NumPyClient):
         site: Site,
         cache: Path,
         predictions: Path | None = None,
+        models: Path | None = None,
     ) -> None:
         self.task, self.strategy, self.site = task, strategy, site
-        self.cache, self.predictions = cache, predictions
+        self.cache, self.predictions, self.models = cache, predictions, models
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model = make_model(task, seed=0)
-        self.shapes = {name: values.shape for name, values in read_state(model).items()}
-        self.trainable = trainable_names(model)
+        self.local = local_names(model, strategy.local)
+        self.own: dict[str, NDArray[np.float32]] = {}
+        shared, _ = split(read_state(model), self.local)
+        self.shapes = {name: values.shape for name, values in shared.items()}
+        self.trainable = [name for name in trainable_names(model) if name in shared]
 
     @property
     def weight(self) -> int:
@@ -70,7 +83,7 @@ class SiteClient(NumPyClient):
         start = time.perf_counter()
         server_round, rounds = int(config["server-round"]), int(config["rounds"])
         epochs, seed = self.strategy.local_epochs, int(config["seed"])
-        model = self._open(parameters)
+        model = self._open(parameters, seed)
         work = LocalWork(
             first_epoch=(server_round - 1) * epochs,
             epochs=epochs,
@@ -87,17 +100,50 @@ class SiteClient(NumPyClient):
             "epochs": epochs,
             "seconds": time.perf_counter() - start,
         }
-        return list(read_state(model).values()), len(dataset), metrics
+        shared, self.own = split(read_state(model), self.local)
+        return list(shared.values()), len(self.site.parts["train"]), metrics
 
     def evaluate(
         self, parameters: NDArrays, config: dict[str, Scalar]
     ) -> tuple[float, int, dict[str, Scalar]]:
         """Test the model that ``config["trained-at"]`` names; ``counts`` are int64 bytes.
 
-        ``config["tested"]`` is the part of the cases to use: test, or validation to choose by.
+        ``config["tested"]`` is the part of the cases to use: test, or validation to choose by. If
+        the strategy tailors (S2), a site that trains on more than one class makes the model its own
+        first.
         """
+        model = self._open(parameters, int(config["seed"]))
+        if self.tailoring is not None:
+            rounds = int(config["rounds"])
+            tailor(
+                model,
+                self.site,
+                self.task,
+                self.tailoring,
+                cache=self.cache,
+                seed=derived_seed(int(config["seed"]), self.site.name, rounds + 1),
+                epochs_before=rounds * self.strategy.local_epochs,
+                device=self.device,
+            )
+        if self.models is not None and (self.tailoring or (self.local and self.site.trains)):
+            path = self.models / f"{self.site.name}.safetensors"
+            save_own_model(path, model, self.task, self.site.name)
+        return self.test(model, config)
+
+    @property
+    def tailoring(self) -> Tailoring | None:
+        """The recipe's, at a site that trains on more than one class.
+
+        Tailored to one, a model would call everything that class, and test well there.
+        """
+        several = len(set(self.site.labels("train"))) > 1
+        return self.strategy.tailoring if several else None
+
+    def test(
+        self, model: nn.Module, config: dict[str, Scalar]
+    ) -> tuple[float, int, dict[str, Scalar]]:
+        """Test a model as it is; ``config`` and the answer are those of :meth:`evaluate`."""
         part: Part = "validation" if config["tested"] == "validation" else "test"
-        model = self._open(parameters)
         dataset = testing_set(self.site, self.task, self.cache, part)
         with recorded(model.get_submodule(output_layer(model))) as inputs:
             scores = probabilities(model, dataset, self.device)
@@ -113,9 +159,13 @@ class SiteClient(NumPyClient):
         loss = float(-np.log(true_scores).mean())
         return loss, len(labels), {"counts": Counts.of(scores, labels).to_vector().tobytes()}
 
-    def _open(self, parameters: NDArrays) -> nn.Module:
-        model = make_model(self.task, seed=0)
-        write_state(model, dict(zip(self.shapes, parameters, strict=True)))
+    def _open(self, parameters: NDArrays, seed: int) -> nn.Module:
+        """The model that came, with the tensors that stay here; theirs may be the initial ones."""
+        model = make_model(self.task, seed)
+        whole = read_state(model)
+        _, initial = split(whole, self.local)
+        shared = dict(zip(self.shapes, parameters, strict=True))
+        write_state(model, merge(shared, self.own or initial, whole))
         return model.to(self.device)
 
 

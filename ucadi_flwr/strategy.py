@@ -30,6 +30,7 @@ from ucadi_flwr.exchange.wire import blob_record, model_arrays, size
 from ucadi_flwr.preflight import measure
 from ucadi_flwr.protection.keys import ServerContext
 from ucadi_flwr.rounds import Journal, RoundRecord
+from ucadi_flwr.selection import choose
 
 MAX_ATTEMPTS = 8
 """A round whose values fit no range after so many attempts belongs to a model that diverged."""
@@ -105,7 +106,9 @@ class UcadiStrategy(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """One message a site that takes part, with what it needs to open the global model."""
-        everyone = self.cohort.present(grid)
+        here, seed = self.cohort.present(grid), int(str(config.get("seed", 0)))
+        wanted, least = self.recipe.selection, self.recipe.min_sites
+        everyone = choose(wanted, server_round, seed, here, self.rounds, least)
         name = name_of(server_round, self._attempt)
         chosen = everyone[:1] if self.recipe.cohort == "pooled" else everyone
         if self.agreement.exchanges_weights:

@@ -1,5 +1,6 @@
 """Real X-rays of three hospitals and real CT through the product's own path to the network."""
 
+from collections import Counter
 from pathlib import Path
 
 import nibabel
@@ -9,6 +10,7 @@ import torch
 from flwr.common import NDArrays, Scalar
 
 from ucadi_flwr.build import make_model
+from ucadi_flwr.comparison.cautions import _one_site_classes
 from ucadi_flwr.data.dataset import training_set
 from ucadi_flwr.data.manifest import Case, read_manifest
 from ucadi_flwr.data.partition import PARTS
@@ -19,6 +21,8 @@ from ucadi_flwr.models.state import read_state
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
+from ucadi_flwr.report.results import Results, SiteData, TaskRef
+from ucadi_flwr.simulation.environment import describe_environment
 from ucadi_flwr.site_client import SiteClient
 
 pytestmark = pytest.mark.real_data
@@ -34,6 +38,49 @@ def test_the_x_rays_of_three_hospitals_are_split_by_patient(real_data: Path) -> 
         assert train.isdisjoint(test)
         assert len(test) == pytest.approx(0.2 * (len(train) + len(test)), abs=2)
     assert set(sites["hannover"].labels("train")) == {1}  # covid counts as pneumonia
+
+
+def test_three_classes_of_which_one_hospital_alone_has_covid(real_data: Path) -> None:
+    """S2: what tells COVID-19 there may be what tells the hospital, and the report says so."""
+    task = loader.load(TaskRecipe, "xray-covid3")
+    sites = open_sites(real_data / "xray_multisite", task)
+    classes = {
+        name: {task.classes[label] for part in PARTS for label in site.labels(part)}
+        for name, site in sites.items()
+    }
+    both = {"normal", "pneumonia"}
+    assert classes == {"guangzhou": both, "nih": both, "hannover": {"covid"}}
+    results = experiment_of(task, sites)
+    (told,) = _one_site_classes(results)
+    assert told.startswith("class covid occurs at site hannover only")
+
+
+def experiment_of(task: TaskRecipe, sites: dict[str, Site]) -> Results:
+    """An experiment that has not run."""
+    reference = TaskRef(
+        name=task.name,
+        digest="",
+        summary=task.summary,
+        classes=list(task.classes),
+        positive_class=task.positive_class,
+        phantom=False,
+    )
+    data = {
+        name: SiteData.model_validate(
+            {part: dict(Counter(task.classes[i] for i in site.labels(part))) for part in PARTS}
+            | {"train_bytes": 0}
+        )
+        for name, site in sites.items()
+    }
+    return Results(
+        created="",
+        command="",
+        task=reference,
+        sites=data,
+        held_out=[],
+        environment=describe_environment(),
+        cells=[],
+    )
 
 
 def test_x_rays_reach_the_network_standardised(real_data: Path) -> None:

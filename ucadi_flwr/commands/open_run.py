@@ -29,7 +29,7 @@ def open_run(
     if (output / "model.safetensors").exists():
         raise DataError(f"{output / 'model.safetensors'} exists already; it is not overwritten")
     output.mkdir(parents=True, exist_ok=True)
-    model = save_model(output, POOLED, opened.state, recipe)
+    model = save_model(output, POOLED, opened.state, recipe, opened.local)
     print(f"model: {output / model['file']}")
     for server_round, loss in opened.losses.items():
         print(f"round {server_round}: loss {loss:.4f}")

@@ -7,7 +7,9 @@ from typing import Any
 
 from monai.data import PersistentDataset
 from monai.transforms import Compose
+from torch.utils.data import ConcatDataset
 
+from ucadi_flwr.data.balance import drawn_again
 from ucadi_flwr.data.manifest import Case
 from ucadi_flwr.data.partition import PARTS, Part
 from ucadi_flwr.data.sites import Site
@@ -30,11 +32,26 @@ class CachedCases(PersistentDataset):
         return item
 
 
-def training_set(site: Site, task: TaskRecipe, cache: Path, seed: int) -> CachedCases:
-    """A site's training cases, one random sample each; ``seed`` fixes what is drawn."""
+def training_set(
+    site: Site, task: TaskRecipe, cache: Path, seed: int
+) -> CachedCases | ConcatDataset[dict[str, Any]]:
+    """A site's training cases, one random sample each; ``seed`` fixes what is drawn.
+
+    If the task balances its classes, the cases that are drawn again follow the others.
+    """
+    cases, labels = site.parts["train"], site.labels("train")
     transform = for_training(task.images, task.augmentation)
     transform.set_random_state(seed=seed % 2**32)
-    return make_dataset(site.parts["train"], site.labels("train"), transform, task.images, cache)
+    found = make_dataset(cases, labels, transform, task.images, cache)
+    balance = task.training.balance
+    if balance is None:
+        return found
+    rates = {task.classes.index(name): rate for name, rate in balance.rates.items()}
+    again = drawn_again(labels, rates, seed)
+    transform = for_training(task.images, (*task.augmentation, *balance.transforms))
+    transform.set_random_state(seed=(seed + 1) % 2**32)
+    more = [cases[i] for i in again], [labels[i] for i in again]
+    return ConcatDataset([found, make_dataset(*more, transform, task.images, cache)])
 
 
 def testing_set(site: Site, task: TaskRecipe, cache: Path, part: Part) -> CachedCases:

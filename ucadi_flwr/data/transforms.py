@@ -33,7 +33,7 @@ from PIL import Image
 from ucadi_flwr.data.dicom import read_volume
 from ucadi_flwr.data.sampling import SampleSlicesd, StackSlicesd
 from ucadi_flwr.errors import DataError, RecipeError
-from ucadi_flwr.recipes.task import Augmentation, CtVolume, GreyImage
+from ucadi_flwr.recipes.task import Augmentation, CtVolume, GreyImage, Redrawn
 
 MAX_VOXELS = 2**30
 """A volume or image with more elements than this is refused before it is decoded."""
@@ -59,7 +59,7 @@ def preprocessing(images: CtVolume | GreyImage) -> list[Transform]:
 
 
 def for_training(
-    images: CtVolume | GreyImage, augmentation: tuple[Augmentation, ...] = ()
+    images: CtVolume | GreyImage, augmentation: tuple[Augmentation | Redrawn, ...] = ()
 ) -> Compose:
     """File → one random sample `(1, D, H, W)` or image `(1, H, W)`, float32."""
     sample = [SampleSlicesd(KEY, images.size[0])] if isinstance(images, CtVolume) else []
@@ -75,7 +75,7 @@ def for_testing(images: CtVolume | GreyImage) -> Compose:
     return Compose([*preprocessing(images), stack])
 
 
-def random_transform(augmentation: Augmentation) -> Randomizable:
+def random_transform(augmentation: Augmentation | Redrawn) -> Randomizable:
     """MONAI's dictionary transform of that name; only random ones on pixels can be named."""
     for module in (spatial, intensity, croppad):
         kind = getattr(module, f"{augmentation.name}d", None)

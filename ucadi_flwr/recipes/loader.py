@@ -171,6 +171,11 @@ def has_key(kind: type[TaskRecipe] | type[StrategyRecipe], dotted: str) -> bool:
     return dotted.split(".")[0] in {field.alias for field in kind.model_fields.values()}
 
 
+def has_section(recipe: TaskRecipe | StrategyRecipe, dotted: str) -> bool:
+    """Whether the recipe has the section that a dotted key leads into."""
+    return recipe.model_dump(by_alias=True).get(dotted.split(".")[0]) is not None
+
+
 def _override(values: dict[str, Any], dotted: str, value: Any, path: Path) -> None:
     *sections, key = dotted.split(".")
     for section in sections:
@@ -192,6 +197,7 @@ def _keys_beside(kind: type[Any], location: tuple[int | str, ...]) -> list[str]:
             here = here["properties"][part]
         elif "discriminator" in here:
             here = {"$ref": here["discriminator"]["mapping"][part]}
+        here = next((inner for inner in here.get("anyOf", ()) if "$ref" in inner), here)
         while "$ref" in here:
             here = schema["$defs"][here["$ref"].split("/")[-1]]
     return sorted(here.get("properties", {}))

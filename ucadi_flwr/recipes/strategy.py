@@ -2,9 +2,12 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ucadi_flwr.recipes.base import Name, Section
+
+MAX_LAYERS = 64
+"""More names of layers than this are refused."""
 
 
 class Average(Section):
@@ -62,6 +65,64 @@ class Protection(Section):
         return self
 
 
+class Alignment(Section):
+    """CORAL: μ · ‖C_S − C_T‖²_F / (4 d²) beside the loss, of the logits (S2, eqs. 4 and 5)."""
+
+    mu: float = Field(ge=0.0, description="at the first step; 0 leaves the term out")
+    decay: Literal["linear", "exponential"] = Field(
+        "linear", description="to 0, or to a hundredth, at the last step (S2 gives no schedule)"
+    )
+
+
+class Tailoring(Section):
+    """S2: after the last round every site that trains makes the model its own, and keeps it."""
+
+    epochs: int = Field(ge=1, le=10_000, description="epochs on the site's training cases")
+    fine_tune: str = Field(
+        "head",
+        pattern=r"^(head|all|from \S+)$",
+        description="what trains: the last two dense layers, all, or a layer and those after it",
+    )
+    learning_rate: float | None = Field(None, gt=0.0, description="peak; unless given, the task's")
+    alignment: Alignment | None = None
+
+
+class Selection(Section):
+    """S2: who takes part in a round. Sites that are left out are still tested."""
+
+    policy: Literal["all", "random", "capacity"] = Field(
+        "all", description="capacity: the fastest, and where losses are public the most accurate"
+    )
+    fraction: float = Field(1.0, gt=0.0, le=1.0, description="of the sites that are present")
+    at_least_every: int = Field(
+        1, ge=1, le=10_000, description="no present site is left out of so many rounds in a row"
+    )
+
+    @model_validator(mode="after")
+    def _a_choice_is_a_part(self) -> Self:
+        if self.policy == "all" and (self.fraction, self.at_least_every) != (1.0, 1):
+            raise ValueError("policy all leaves nobody out: leave out fraction and at-least-every")
+        if self.policy != "all" and self.fraction == 1.0:
+            raise ValueError(f"policy {self.policy} with all sites is policy all: set fraction < 1")
+        if self.policy != "all" and self.at_least_every < 2:
+            raise ValueError(
+                f"policy {self.policy} with at-least-every 1 leaves nobody out: set 2 or more"
+            )
+        return self
+
+
+def _known_part(choice: Any) -> str | tuple[str, ...]:
+    if choice in ("none", "normalisation", "head"):
+        return str(choice)
+    layers = tuple(choice) if isinstance(choice, list | tuple) else ()
+    if not 0 < len(layers) <= MAX_LAYERS or not all(isinstance(n, str) and n for n in layers):
+        raise ValueError(
+            f"{str(choice)[:64]!r} is no part of a network: write none, normalisation, head or a "
+            "list of layers"
+        )
+    return layers
+
+
 class StrategyRecipe(Section):
     """One way for sites to learn. ``strategies/*.yaml`` hold these."""
 
@@ -80,6 +141,12 @@ class StrategyRecipe(Section):
     server_optimizer: Annotated[Average | FedAvgM | FedAdam, Field(discriminator="name")] = Average(
         name="average"
     )
+    local: Annotated[str | tuple[str, ...], BeforeValidator(_known_part)] = Field(
+        "none",
+        description="tensors that never travel: none, normalisation (FedBN), head, or layers",
+    )
+    tailoring: Tailoring | None = Field(None, description="each site's own model, after the rounds")
+    selection: Selection = Selection(policy="all")
     protection: Protection = Protection(scheme="none")
     min_sites: int = Field(
         2,
@@ -111,6 +178,11 @@ class StrategyRecipe(Section):
                 raise ValueError(
                     f"cohort {self.cohort} has nothing to average: leave out server-optimizer "
                     "and proximal-mu"
+                )
+            if self.local != "none" or self.tailoring or self.selection.policy != "all":
+                raise ValueError(
+                    f"cohort {self.cohort} makes no model of all sites: leave out local, tailoring "
+                    "and selection"
                 )
         if self.protection.scheme != "none":
             if self.cohort != "all":

@@ -1,18 +1,21 @@
 """The task recipe: what is diagnosed, from which images, by which model, trained how.
 
 S0 = Bai et al. 2021 (Nature Machine Intelligence), whose training recipe is the default here;
-S1 = Xu et al. 2020.
+S1 = Xu et al. 2020; S2 = Yang et al., federated transfer learning.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ucadi_flwr.recipes.base import Label, Name, Section
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Voxels = Annotated[int, Field(ge=8, le=1024)]
+
+VGG_SIDE = 32
+"""Pixels: five poolings halve a side five times."""
 
 
 class DenseNet3dOptions(Section):
@@ -30,6 +33,13 @@ class ResNet18Options(Section):
     """MONAI's 2D ResNet-18 with a stride-2 stem."""
 
     name: Literal["resnet18"]
+
+
+class Vgg16Options(Section):
+    """VGG16 (Simonyan and Zisserman 2015) for X-rays and CT slices, as in S2."""
+
+    name: Literal["vgg16"]
+    width: int = Field(64, ge=1, le=256, description="channels of the first stage; the paper's: 64")
 
 
 class CtVolume(Section):
@@ -70,6 +80,44 @@ class Augmentation(Section):
     args: dict[str, bool | int | float | str | list[int] | list[float]] = Field({})
 
 
+class Redrawn(Section):
+    """One random MONAI transform of a case that is drawn again; it keeps the image's size."""
+
+    name: Literal[
+        "RandAdjustContrast",
+        "RandAffine",
+        "RandFlip",
+        "RandGaussianNoise",
+        "RandGaussianSmooth",
+        "RandRotate",
+        "RandScaleIntensity",
+        "RandShiftIntensity",
+        "RandZoom",
+    ]
+    args: dict[str, bool | int | float | str | list[int] | list[float]] = Field({})
+
+
+class Balance(Section):
+    """Rarer classes by augmentation (S2): some of their cases are drawn again in every epoch.
+
+    A site's weight stays its number of true cases.
+    """
+
+    rates: dict[Label, Annotated[float, Field(ge=1.0, le=100.0)]] = Field(
+        {},
+        description="class → times as many cases as it has; unless given, or equal: every class "
+        "as many as the site's most frequent",
+    )
+    transforms: tuple[Redrawn, ...] = Field(
+        min_length=1, max_length=16, description="of what is drawn again, in this order"
+    )
+
+    @field_validator("rates", mode="before")
+    @classmethod
+    def _equal(cls, rates: Any) -> Any:
+        return {} if rates == "equal" else rates
+
+
 class Split(Section):
     """How a site divides its patients, where its manifest has no split of its own."""
 
@@ -97,6 +145,7 @@ class Training(Section):
     weight_decay: float = Field(4e-5, ge=0.0)
     warmup: float = Field(0.05, ge=0.0, lt=1.0, description="share of the epochs (S0: 5 of 100)")
     class_weights: tuple[Positive, ...] | None = Field(None, description="of the cross-entropy")
+    balance: Balance | None = None
 
 
 class Phantom(Section):
@@ -119,7 +168,9 @@ class TaskRecipe(Section):
         description="decision: argmax is this class; score: its probability"
     )
     labels: dict[Label, Label] = Field({}, description="manifest label → class, where they differ")
-    model: Annotated[DenseNet3dOptions | ResNet18Options, Field(discriminator="name")]
+    model: Annotated[
+        DenseNet3dOptions | ResNet18Options | Vgg16Options, Field(discriminator="name")
+    ]
     images: Annotated[CtVolume | GreyImage, Field(discriminator="kind")]
     augmentation: tuple[Augmentation, ...] = ()
     one_class_sites: Literal["refuse", "allow"] = "refuse"
@@ -145,11 +196,20 @@ class TaskRecipe(Section):
             raise ValueError(
                 f"training.class-weights has {len(weights)} values for {len(self.classes)} classes"
             )
+        balance = self.training.balance
+        for name in balance.rates if balance else ():
+            if name not in self.classes:
+                raise ValueError(
+                    f"training.balance.rates: '{name}' is not one of the classes "
+                    f"{', '.join(self.classes)}"
+                )
         volume = isinstance(self.images, CtVolume)
         if volume != isinstance(self.model, DenseNet3dOptions):
             raise ValueError(
                 f"model {self.model.name} does not take images of kind {self.images.kind}"
             )
+        if isinstance(self.model, Vgg16Options) and min(self.images.size) < VGG_SIDE:
+            raise ValueError(f"model vgg16 needs images of {VGG_SIDE} × {VGG_SIDE} pixels or more")
         if self.phantom is not None and not volume:
             raise ValueError("phantom: only tasks on ct-volume images have one")
         return self

@@ -115,7 +115,7 @@ def _result(
     folder = f"{config.name}/server"
     if key is not None:
         opened = open_sealed(config.server / FILE, plan.task, strategy, SiteKey.load(key.site))
-        found["models"] = [save_model(config.cell, POOLED, opened.state, plan.task)]
+        found["models"] = [save_model(config.cell, POOLED, opened.state, plan.task, opened.local)]
         for record in found["rounds"]:
             record["loss"] = opened.losses.get(record["round"], record["loss"])
         folder = config.name

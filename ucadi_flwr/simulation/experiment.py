@@ -11,6 +11,7 @@ from ucadi_flwr.errors import DataError, RecipeError
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
+from ucadi_flwr.run_config import OWN_MODELS
 from ucadi_flwr.server_app import number_of_rounds
 
 
@@ -26,6 +27,10 @@ class Run:
     def name(self) -> str:
         """The run's folder within the experiment."""
         return f"{self.strategy.name}/seed{self.seed}" + (f"/fold{self.fold}" if self.fold else "")
+
+    def own_model(self, out: Path, site: str) -> Path:
+        """Where a site that makes the model its own keeps it in a simulation."""
+        return out / self.name / OWN_MODELS / f"{site}.safetensors"
 
     @property
     def title(self) -> str:
@@ -106,7 +111,8 @@ def make_plan(
     """Load and check everything that can be checked without touching the disk.
 
     ``settings`` maps dotted recipe keys to values, for the task or for every strategy, whichever
-    has the key. ``intervals`` makes of each strategy one for every number of local epochs. Raises
+    has the key; one into a section that not every strategy has, such as ``tailoring``, is for those
+    that have it. ``intervals`` makes of each strategy one for every number of local epochs. Raises
     :class:`RecipeError` or :class:`DataError`.
     """
     for name, value in (("--rounds", rounds), ("--local-epochs", local_epochs), ("--sites", sites)):
@@ -128,7 +134,7 @@ def make_plan(
     if data is None and loaded.phantom is None:
         raise DataError(f"task {loaded.name} has no built-in phantom: name its images with --data")
     recipes = tuple(
-        loader.load(StrategyRecipe, name, {**of_strategy, **variant})
+        loader.load(StrategyRecipe, name, {**_fitting(of_strategy, name, strategies), **variant})
         for name in strategies
         for variant in _variants(name, intervals)
     )
@@ -158,6 +164,21 @@ def _variants(strategy: str, intervals: Sequence[int]) -> list[dict[str, Any]]:
     """A strategy as it is, or once with every number of local epochs and a name of its own."""
     stem = Path(strategy).stem
     return [{"local-epochs": e, "name": f"{stem}-e{e}"} for e in intervals] or [{}]
+
+
+def _fitting(
+    settings: Mapping[str, Any], strategy: str, strategies: Sequence[str]
+) -> dict[str, Any]:
+    """Those that are for this strategy: ``tailoring.epochs`` is for those that tailor."""
+
+    def takes(name: str, key: str) -> bool:
+        return "." not in key or loader.has_section(loader.load(StrategyRecipe, name), key)
+
+    for key in settings:
+        if not any(takes(name, key) for name in strategies):
+            section = key.partition(".")[0]
+            raise RecipeError(f"--set {key}: none of the strategies has a section {section}")
+    return {key: value for key, value in settings.items() if takes(strategy, key)}
 
 
 def _assign(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -7,15 +7,16 @@ the test cases are opened after it.
 import numpy as np
 import torch
 from flwr.common import Scalar
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 
+from ucadi_flwr.build import make_model
 from ucadi_flwr.data.sites import POOLED, Site
 from ucadi_flwr.evaluation.metrics import from_predictions
 from ucadi_flwr.evaluation.predictions import read_predictions
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.report.results import Cell, Figures, Fold
 from ucadi_flwr.simulation.cells import exact_figures
-from ucadi_flwr.simulation.experiment import Plan
+from ucadi_flwr.simulation.experiment import Plan, Run
 from ucadi_flwr.site_client import SiteClient
 
 
@@ -54,16 +55,22 @@ def joined(plan: Plan, strategy: StrategyRecipe, seed: int, cells: list[Cell]) -
 
 
 def tested(plan: Plan, strategy: StrategyRecipe, seed: int, cell: Cell, sites: list[Site]) -> Cell:
-    """Test each chosen model at every site, here: a simulation has all images on this machine."""
+    """Test each chosen model at every site, here: a simulation has all images on this machine.
+
+    A site that made the model its own in the chosen fold is tested with what it kept.
+    """
     torch.set_num_threads(1)
     folder = plan.out / strategy.name / f"seed{seed}" / "predictions"
     models = []
     for model in cell.models:
-        state = load_file(plan.out / model.file)
         settings: dict[str, Scalar] = {"trained-at": model.trained_at, "tested": "test"}
+        fold = next(f.fold for f in cell.folds if f.chosen and f.trained_at == model.trained_at)
         for site in sites:
             client = SiteClient(plan.task, strategy, site, plan.out / "cache", folder)
-            client.evaluate([state[n] for n in client.shapes], settings)
+            own = Run(strategy, seed, fold).own_model(plan.out, site.name)
+            network = make_model(plan.task, seed)
+            network.load_state_dict(load_file(own if own.is_file() else plan.out / model.file))
+            client.test(network.to(client.device), settings)
         found = exact_figures(plan.task, folder / model.trained_at)
         test = {site: Figures.model_validate(values) for site, values in found.items()}
         models.append(model.model_copy(update={"test": test}))

@@ -8,20 +8,29 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from ucadi_flwr.errors import TrainingError
+from ucadi_flwr.recipes.strategy import Alignment
 from ucadi_flwr.recipes.task import Training
+from ucadi_flwr.training.alignment import coral, frozen_copy, mu, server_features
+from ucadi_flwr.training.freezing import frozen, select
 from ucadi_flwr.training.penalties import proximal
 from ucadi_flwr.training.schedule import learning_rate
 
 
 @dataclass(frozen=True)
 class LocalWork:
-    """Which part of the whole run a site does now: ``epochs`` from ``first_epoch`` (from 0)."""
+    """Which part of the whole run a site does now: ``epochs`` from ``first_epoch`` (from 0).
+
+    ``fine_tune`` says what trains (:func:`ucadi_flwr.training.freezing.select`); ``alignment``
+    holds the logits' second moments near those of the model as it came (S2, eqs. 4 and 5).
+    """
 
     first_epoch: int
     epochs: int
     total_epochs: int
     seed: int
     proximal_mu: float = 0.0
+    fine_tune: str = "all"
+    alignment: Alignment | None = None
 
 
 def train(
@@ -35,8 +44,20 @@ def train(
 
     Batches are `(B, C, D, H, W)` or `(B, C, H, W)`. Momentum starts anew with every call: a
     site needs no memory of former rounds. The same seed gives the same result on one machine.
-    Raises :class:`TrainingError` if the loss is not finite.
+    Raises :class:`TrainingError` if the loss is not finite, :class:`RecipeError` if
+    ``work.fine_tune`` names nothing that could train.
     """
+    with frozen(model, select(model, work.fine_tune)):
+        return _train(model, dataset, training, work, device)
+
+
+def _train(
+    model: nn.Module,
+    dataset: Dataset[dict[str, torch.Tensor]],
+    training: Training,
+    work: LocalWork,
+    device: torch.device,
+) -> float:
     torch.manual_seed(work.seed)
     loader = DataLoader(
         dataset,
@@ -49,6 +70,8 @@ def train(
     optimizer = _sgd(model, training)
     trained = [p for p in model.parameters() if p.requires_grad]
     anchor = [p.detach().clone() for p in trained] if work.proximal_mu else []
+    align = work.alignment if work.alignment is not None and work.alignment.mu else None
+    server = frozen_copy(model) if align else None
     model.train()
     mean_loss = 0.0
     for epoch in range(work.first_epoch, work.first_epoch + work.epochs):
@@ -58,11 +81,15 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             images, labels = batch["image"].to(device), batch["label"].to(device)
-            loss = criterion(model(images), labels)
+            logits = model(images)
+            loss = criterion(logits, labels)
             total += loss.detach() * len(labels)
             seen += len(labels)
             if work.proximal_mu:
                 loss = loss + work.proximal_mu * proximal(trained, anchor)
+            if align and server is not None:  # S2 eq. 4
+                weight_now = mu(epoch + i / len(loader), work.total_epochs, align.mu, align.decay)
+                loss = loss + weight_now * coral(server_features(server, images), logits)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ucadi_flwr.build import make_model
 from ucadi_flwr.errors import RecipeError
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
@@ -118,7 +119,10 @@ def test_unknown_names_list_the_known_ones() -> None:
 
 INVALID = {
     "unknown section": ({"trainin.x": 1}, "trainin: unknown key; known here: augmentation, "),
-    "unknown key": ({"training.lr": 1}, "training.lr: unknown key; known here: batch-size"),
+    "unknown key": (
+        {"training.lr": 1},
+        "training.lr: unknown key; known here: balance, ",
+    ),
     "key of a model": ({"model.depth": 2}, "known here: dropblock, dropblock-calls, growth"),
     "key in a list": ({"augmentation": [{"name": "RandFlip", "x": 1}]}, "known here: args, name"),
     "model": ({"model.name": "vit"}, "'densenet3d', 'resnet18'"),
@@ -152,6 +156,16 @@ def test_a_phantom_of_radiographs_is_refused() -> None:
         loader.load(TaskRecipe, "xray-pneumonia2", {"phantom.sites": 3})
 
 
+def test_vgg16_needs_images_that_five_poolings_leave_something_of() -> None:
+    small = {"model.name": "vgg16", "images.size": [64, 31]}
+    with pytest.raises(RecipeError, match="vgg16 needs images of 32 × 32 pixels or more"):
+        loader.load(TaskRecipe, "xray-covid3", small)
+    task = loader.load(TaskRecipe, "xray-covid3", {"model.name": "vgg16", "model.width": 2})
+    assert sum(p.numel() for p in make_model(task, 0).parameters()) == 131_893
+    with pytest.raises(RecipeError, match="model vgg16 does not take images of kind ct-volume"):
+        loader.load(TaskRecipe, "ct-covid2", {"model.name": "vgg16"})
+
+
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("schema_version: 1\nname: x\n", encoding="utf-8")
@@ -172,12 +186,42 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
         ({"protection": {"scheme": "bfv", "max-sites": 4}, "min-sites": 5}, "room for 4"),
         ({"protection": "bfv", "cohort": "each-site", "min-sites": 1}, "nothing to protect"),
         ({"protection": "paillier"}, "protection.scheme"),
+        ({"local": "batchnorm"}, "'batchnorm' is no part of a network: write none, normalisation"),
+        ({"local": "head", "cohort": "each-site", "min-sites": 1}, "makes no model of all sites"),
+        ({"local": []}, "local: '[]' is no part of a network"),
+        ({"local": [1]}, "'[1]' is no part of a network"),
+        ({"local": {"head": 1}}, "is no part of a network"),
+        ({"tailoring.epochs": 1, "cohort": "pooled", "min-sites": 1}, "leave out local, tailoring"),
+        ({"tailoring.epochs": 0}, "tailoring.epochs"),
+        ({"tailoring": {"epochs": 1, "fine-tune": "some"}}, "tailoring.fine-tune"),
+        (
+            {"tailoring": {"epochs": 1, "layers": "head"}},
+            "known here: alignment, epochs, fine-tune",
+        ),
+        ({"tailoring": {"epochs": 1, "alignment": {"mu": -1}}}, "tailoring.alignment.mu"),
+        ({"selection": {"policy": "all", "fraction": 0.5}}, "policy all leaves nobody out"),
+        ({"selection": {"policy": "random", "at-least-every": 3}}, "set fraction < 1"),
+        ({"selection": {"policy": "capacity", "fraction": 0.5}}, "at-least-every 1 leaves nobody"),
     ],
 )
 def test_strategies_that_cannot_work_say_why(overrides: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         loader.load(StrategyRecipe, "fedavg", overrides)
     assert message in str(caught.value)
+
+
+def test_s2_s_sections_load() -> None:
+    ftl = loader.load(StrategyRecipe, "ftl")
+    assert ftl.tailoring is not None
+    assert ftl.tailoring.fine_tune == "head"
+    assert loader.load(StrategyRecipe, "fedbn").local == "normalisation"
+    named = loader.load(StrategyRecipe, "fedavg", {"local": ["layer4", "fc"]})
+    assert named.local == ("layer4", "fc")
+    chosen = {"policy": "capacity", "fraction": 0.5, "at-least-every": 3}
+    assert loader.load(StrategyRecipe, "fedavg", {"selection": chosen}).selection.fraction == 0.5
+    tuned = loader.load(StrategyRecipe, "ftl", {"tailoring.fine-tune": "from classifier.3"})
+    assert tuned.tailoring is not None
+    assert tuned.tailoring.fine_tune == "from classifier.3"
 
 
 def test_recipes_of_the_working_folder_come_first(

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from ucadi_flwr.errors import TrainingError
+from ucadi_flwr.errors import RecipeError, TrainingError
+from ucadi_flwr.recipes.strategy import Alignment
 from ucadi_flwr.recipes.task import Training
+from ucadi_flwr.training.alignment import coral, mu
 from ucadi_flwr.training.local import LocalWork, train
 from ucadi_flwr.training.penalties import proximal
 from ucadi_flwr.training.schedule import learning_rate
@@ -145,3 +147,53 @@ def test_the_last_epoch_s_loss_is_weighted_by_batch_size() -> None:
     expected = nn.functional.cross_entropy(model(data.images), data.labels).detach()
     assert loss == pytest.approx(float(expected), rel=1e-5)
     assert np.isfinite(loss)
+
+
+def test_no_alignment_and_mu_zero_are_plain_training_to_the_bit() -> None:
+    plain, loss = trained()
+    for alignment in (None, Alignment(mu=0.0), Alignment(mu=0.0, decay="exponential")):
+        same, same_loss = trained(alignment=alignment, fine_tune="all")
+        assert torch.equal(vector(same), vector(plain))
+        assert same_loss == loss
+
+
+def test_what_is_frozen_stays_to_the_bit_with_its_statistics() -> None:
+    """The model has two dense layers: from the second on, only that trains."""
+    model, before = make_model(), make_model()
+    train(model, Blobs(), S0, work(fine_tune="from 3", alignment=Alignment(mu=3.0)), CPU)
+    changed = {
+        name
+        for name, values in before.state_dict().items()
+        if not torch.equal(values, model.state_dict()[name])
+    }
+    assert changed == {"3.weight", "3.bias"}
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_alignment_adds_mu_times_coral_of_the_logits() -> None:
+    """One batch, one step, against the gradient of the whole loss written out."""
+    size = 16
+    alignment = Alignment(mu=7.0, decay="linear")
+    values = {"batch-size": size, "momentum": 0.0, "weight-decay": 0.0, "warmup": 0.0}
+    recipe = Training.model_validate(values)
+    model = make_model()
+    where = work(first_epoch=4, epochs=1, alignment=alignment)
+    train(model, Blobs(size), recipe, where, CPU)
+    other, server = make_model(), make_model().eval()
+    data = Blobs(size)
+    other.train()
+    logits = other(data.images)
+    term = coral(server(data.images).detach(), logits)
+    assert term > 0
+    loss = nn.functional.cross_entropy(logits, data.labels) + mu(4, 10, 7.0, "linear") * term
+    loss.backward()
+    rate = learning_rate(recipe, 4.5, 10)
+    expected = torch.cat([(p - rate * p.grad).detach().flatten() for p in other.parameters()])
+    torch.testing.assert_close(vector(model), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_layer_that_is_not_there_is_told_before_anything_changes() -> None:
+    model = make_model()
+    with pytest.raises(RecipeError, match="no such layer"):
+        train(model, Blobs(), S0, work(fine_tune="from nowhere"), CPU)
+    assert torch.equal(vector(model), vector(make_model()))

@@ -1,0 +1,60 @@
+"""The chosen fold is tested once: a site's own model where it kept one."""
+
+from pathlib import Path
+
+import numpy as np
+import tiny
+from flwr.common import Scalar
+
+from ucadi_flwr.build import make_model
+from ucadi_flwr.data.sites import POOLED
+from ucadi_flwr.evaluation.predictions import read_predictions
+from ucadi_flwr.model_file import save_model, save_own_model
+from ucadi_flwr.models.state import read_state
+from ucadi_flwr.report.results import Cell, Figures, Fold, Model, RecipeRef
+from ucadi_flwr.simulation import folds
+from ucadi_flwr.simulation.experiment import Run, make_plan
+from ucadi_flwr.simulation.grid import _open
+from ucadi_flwr.site_client import SiteClient
+
+
+def test_own_models_of_the_chosen_fold_are_tested(tmp_path: Path) -> None:
+    data = tiny.write_sites(tmp_path / "data", {"a": 16, "b": 16, "c": 8})
+    plan = make_plan(
+        str(tiny.write_task(tmp_path)),
+        ["ftl"],
+        seeds=[0],
+        out=tmp_path / "out",
+        data=data,
+        hold_out=["c"],
+        folds=2,
+    )
+    (strategy,), sites = plan.strategies, list(_open(plan, data).values())
+    server = plan.out / "ftl/seed0/fold2/server"
+    server.mkdir(parents=True)
+    models = {"shared": make_model(plan.task, 1), "a": make_model(plan.task, 2)}
+    entry = save_model(server, POOLED, read_state(models["shared"]), plan.task)
+    save_own_model(Run(strategy, 0, 2).own_model(plan.out, "a"), models["a"], plan.task, "a")
+    save_own_model(Run(strategy, 0, 1).own_model(plan.out, "b"), models["a"], plan.task, "b")
+    nothing = Figures(n=1, auc=None, sensitivity=None, specificity=None, accuracy=1, confusion=[])
+    fold = {"trained_at": "all", "validation": {"a": nothing}, "score": 0.5}
+    cell = Cell(
+        strategy=RecipeRef(name="ftl", digest=""),
+        seed=0,
+        seconds=1.0,
+        parameters=1,
+        rounds=[],
+        models=[Model(**{**entry, "file": "ftl/seed0/fold2/server/model.safetensors"}, test={})],
+        folds=[Fold(fold=1, chosen=False, **fold), Fold(fold=2, chosen=True, **fold)],
+    )
+    found = folds.tested(plan, strategy, 0, cell, sites)
+    assert {site: f.n for site, f in found.models[0].test.items()} == {"a": 4, "b": 4, "c": 8}
+    settings: dict[str, Scalar] = {"trained-at": "all", "tested": "test"}
+    for site in sites:
+        client = SiteClient(plan.task, strategy, site, tmp_path / "cache", tmp_path / "expected")
+        client.test(models["a" if site.name == "a" else "shared"], settings)
+        there, expected = (
+            read_predictions(folder / "all" / f"{site.name}.csv", plan.task.classes)[0]
+            for folder in (plan.out / "ftl/seed0/predictions", tmp_path / "expected")
+        )
+        assert np.array_equal(there, expected)
