@@ -59,6 +59,9 @@ def parser(study: bool = False) -> argparse.ArgumentParser:
     else:
         p.add_argument("--rounds", type=int, metavar="R", help="default: the task's epochs")
         p.add_argument("--local-epochs", type=int, metavar="E", help="epochs between two rounds")
+    p.add_argument(
+        "--initial-model", type=Path, metavar="FILE", help="begin with it, not with the seed's"
+    )
     p.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="S", help="default: 0")
     p.add_argument(
         "--set",
@@ -135,6 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             hold_out=args.hold_out,
             folds=args.folds,
             readers=args.readers,
+            initial=args.initial_model,
             resume=args.resume,
             bandwidth=rate(args.bandwidth),
             command=shlex.join(["run_sim.py", *words]),

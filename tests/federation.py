@@ -37,7 +37,7 @@ def configs(folder: Path, data: Path) -> Config:
         values = {"task": str(task), "strategy": strategy, "data": str(data), "sites": 0}
         values |= {"nodes": 3, "rounds": 2, "seed": 0, "out": str(folder / "out"), "threads": 1}
         values |= {"context": "", "key": "", "bandwidth": 0, "holdout": "", "folds": 0, "fold": 0}
-        values |= {"resume": False}
+        values |= {"resume": False, "initial": ""}
         if scheme:
             key, context = folder / f"{scheme}.key", folder / f"{scheme}.context"
             if not key.exists():

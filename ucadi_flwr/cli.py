@@ -14,6 +14,7 @@ from ucadi_flwr.commands import keys
 from ucadi_flwr.commands.open_run import open_run
 from ucadi_flwr.commands.personalise import personalise
 from ucadi_flwr.commands.provision import provision
+from ucadi_flwr.commands.seal import seal
 from ucadi_flwr.commands.server import server
 from ucadi_flwr.commands.site import site
 from ucadi_flwr.commands.status import status
@@ -35,7 +36,7 @@ app = typer.Typer(
 
 app.add_typer(keys.app, name="keys")
 app.command("open")(open_run)
-for command in (personalise, provision, server, site, submit, status):
+for command in (personalise, provision, seal, server, site, submit, status):
     app.command()(command)
 
 

@@ -26,6 +26,7 @@ class RunConfig(BaseModel):
     nodes: int = Field(ge=0, description="sites to wait for before round 1; 0: the quorum")
     rounds: int = Field(ge=0, description="0: as many as make up the task's epochs")
     seed: int = Field(ge=0)
+    initial: str = Field(description="file of a model to begin with; empty: the seed's")
     out: str = Field(min_length=1, description="folder of the experiment")
     name: str = Field(description="folder of this run within it; empty for the folder itself")
     threads: int = Field(ge=1, description="processor threads of one site")

@@ -22,9 +22,10 @@ from ucadi_flwr.errors import DataError
 from ucadi_flwr.evaluation.counts import Counts
 from ucadi_flwr.exchange.agreement import Agreement, Purpose, mean_loss
 from ucadi_flwr.exchange.global_model import GlobalModel, follow
+from ucadi_flwr.exchange.initial import read_initial
 from ucadi_flwr.exchange.names import parse_name
 from ucadi_flwr.models.parts import local_names, merge, split
-from ucadi_flwr.models.state import check_state, read_state, trainable_names
+from ucadi_flwr.models.state import read_state, trainable_names
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.protect import make_site
 from ucadi_flwr.recipes import loader
@@ -56,7 +57,7 @@ def write_sealed(
     folder: Path,
     agreement: Agreement,
     task: TaskRecipe,
-    initial: Mapping[str, NDArray[np.float32]],
+    initial: Mapping[str, NDArray[Any]],
     sums: Mapping[str, bytes],
     others: Mapping[str, bytes],
     seed: int = 0,
@@ -96,7 +97,7 @@ def open_sealed(path: Path, task: TaskRecipe, recipe: StrategyRecipe, key: SiteK
     end = make_site(key, "reader", recipe.min_sites)
     start = _part(arrays, "initial")
     if start:
-        check_state(start, shapes)
+        start = read_initial(start, key, shapes)
     found = follow(
         GlobalModel(0, start) if start else None,
         {name: blob.tobytes() for name, blob in _part(arrays, "sum").items()},

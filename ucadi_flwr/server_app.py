@@ -15,6 +15,7 @@ from torch import nn
 
 from ucadi_flwr.aggregation.optimizers import Arrays
 from ucadi_flwr.atomic import replacing
+from ucadi_flwr.beginning import begin
 from ucadi_flwr.build import make_model
 from ucadi_flwr.checkpoints import Checkpoints, Identity, digest_of_arrays
 from ucadi_flwr.data.phantom.site import write_phantom
@@ -25,7 +26,7 @@ from ucadi_flwr.exchange.global_model import GlobalModel, follow
 from ucadi_flwr.exchange.wire import array_record
 from ucadi_flwr.locks import held
 from ucadi_flwr.model_file import save_model
-from ucadi_flwr.models.parts import local_names, merge, split
+from ucadi_flwr.models.parts import merge
 from ucadi_flwr.models.state import read_state, trainable_names
 from ucadi_flwr.protection.keys import NO_KEY, ServerContext
 from ucadi_flwr.protection.protect import make_site
@@ -65,7 +66,11 @@ def run_cell(grid: Grid, run: RunConfig, journal: Journal) -> None:
     model = make_model(task, run.seed)
     if recipe.tailoring is not None:
         select(model, recipe.tailoring.fine_tune)  # now, and not after the last round
-    initial, own = split(read_state(model), local_names(model, recipe.local))
+    file = Path(run.initial) if run.initial else None
+    initial, own, notes = begin(file, model, task, recipe, context)
+    shapes = {n: v.shape for n, v in read_state(model).items() if n not in own}
+    for note in notes:
+        journal.log(note)
     identity = Identity(
         task=loader.digest(task),
         strategy=loader.digest(recipe),
@@ -79,7 +84,7 @@ def run_cell(grid: Grid, run: RunConfig, journal: Journal) -> None:
     agreement = Agreement(
         recipe,
         run=begun.run,
-        shapes={name: array.shape for name, array in initial.items()},
+        shapes=shapes,
         classes=len(task.classes),
     )
     strategy = UcadiStrategy(
@@ -159,9 +164,9 @@ def _write_models(
     folder, agreement = run.server, strategy.agreement
     if strategy.recipe.protection.scheme != "none":
         for history in strategy.models.histories.values():
-            begin = history.initial if history.whole else {}
+            first = history.initial if history.whole else {}
             sums, others = history.newest, strategy.sealed
-            write_sealed(folder, agreement, task, begin, sums, others, run.seed)
+            write_sealed(folder, agreement, task, first, sums, others, run.seed)
         return []
     end = make_site(None, "server", strategy.recipe.min_sites)
     trainable = [name for name in trainable_names(model) if name not in own]

@@ -8,6 +8,7 @@ the round, and asked again in the next. What travels is told in :mod:`ucadi_flwr
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -91,7 +92,7 @@ class UcadiStrategy(Strategy):
         models = {name: dict(h.sums) for name, h in self.models.histories.items()}
         return Course(list(self.rounds), models, dict(self.sealed))
 
-    def go_on_from(self, course: Course, initial: Mapping[str, NDArray[np.float32]]) -> None:
+    def go_on_from(self, course: Course, initial: Mapping[str, NDArray[Any]]) -> None:
         """Take up a run after the rounds of ``course``, which all began with ``initial``."""
         self.rounds, self.sealed = list(course.ledger), dict(course.others)
         for trained_at, sums in course.models.items():

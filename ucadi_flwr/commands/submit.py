@@ -21,6 +21,10 @@ def submit(
     sites: Annotated[
         int, typer.Option(help="How many sites to wait for before round 1; 0: all.", min=0)
     ] = 0,
+    initial_model: Annotated[
+        Path | None,
+        typer.Option(help="Begin with this model; for an encrypted run one from ucadi seal."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out from its last round.")
     ] = False,
@@ -32,6 +36,6 @@ def submit(
     site with ucadi open. Whatever ended a run early, the same command with --resume goes on from
     its last whole round.
     """
-    order = Order(task, strategy, out, rounds=rounds, seed=seed, sites=sites, resume=resume)
+    order = Order(task, strategy, out, rounds, seed, sites, resume, initial_model)
     for path in run(kit, state, order):
         print(path)

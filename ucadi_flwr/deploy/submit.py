@@ -43,6 +43,7 @@ class Order:
     seed: int = 0
     sites: int = 0
     resume: bool = False
+    initial: Path | None = None
 
 
 def submit(folder: Path, state: Path | None, order: Order) -> list[Path]:
@@ -108,6 +109,8 @@ def prepare(kit: ServerKit, order: Order) -> tuple[RunConfig, int]:
         raise FederationError(
             f"the kit has {members} sites; --sites {order.sites} and min-sites {least} cannot be"
         )
+    if order.initial is not None and not order.initial.is_file():
+        raise FederationError(f"{order.initial}: no such file to begin with")
     out = order.out.resolve()
     if (out / "server" / "run.json").exists() or ((out / "server").exists() and not order.resume):
         raise FederationError(
@@ -125,6 +128,7 @@ def prepare(kit: ServerKit, order: Order) -> tuple[RunConfig, int]:
         nodes=order.sites or members,
         rounds=order.rounds,
         seed=order.seed,
+        initial=str(order.initial.resolve()) if order.initial else "",
         out=str(out),
         name="",
         threads=1,

@@ -1,8 +1,8 @@
 """What a server keeps of a model: how it began, and the sums since; no model that it can read."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 from flwr.app import ArrayRecord
 from numpy.typing import NDArray
 
@@ -17,7 +17,7 @@ class History:
     Else the newest sum tells all; the one before it stays until the sites have opened the newest.
     """
 
-    initial: dict[str, NDArray[np.float32]] = field(repr=False)
+    initial: dict[str, NDArray[Any]] = field(repr=False)
     whole: bool
     sums: dict[str, bytes] = field(default_factory=dict, repr=False)
 

@@ -5,8 +5,8 @@ to sites that lack the same share one copy of it.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 from flwr.app import ArrayRecord, RecordDict
 from numpy.typing import NDArray
 
@@ -29,7 +29,7 @@ class ServedModels:
         """Whose model a site trains: all sites' or its own."""
         return site if self.recipe.cohort == "each-site" else POOLED
 
-    def begin(self, trained_at: str, initial: Mapping[str, NDArray[np.float32]]) -> None:
+    def begin(self, trained_at: str, initial: Mapping[str, NDArray[Any]]) -> None:
         """Have a model that nobody has trained yet, unless it is here already."""
         if trained_at not in self.histories:
             history = History(dict(initial), whole=has_memory(self.recipe))

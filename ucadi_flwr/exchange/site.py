@@ -8,6 +8,7 @@ Records of a message to a site, all optional: ``initial`` (a model in clear, bef
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 from flwr.app import RecordDict
@@ -17,9 +18,9 @@ from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.exchange.agreement import Agreement, loss_vector
 from ucadi_flwr.exchange.global_model import GlobalModel, follow, has_memory
+from ucadi_flwr.exchange.initial import read_initial
 from ucadi_flwr.exchange.memory import SiteMemory
 from ucadi_flwr.exchange.wire import blobs, model_arrays, read_multipliers
-from ucadi_flwr.models.state import check_state
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.protect import make_site
 
@@ -37,15 +38,14 @@ class SiteExchange:
     ) -> None:
         self.agreement, self.memory, self.trainable = agreement, memory, trainable
         self._end = make_site(key, member, agreement.recipe.min_sites)
-        self.member, self.seconds = member, 0.0
+        self._key, self.member, self.seconds = key, member, 0.0
 
     def open(self, content: RecordDict, trained_at: str = POOLED) -> GlobalModel:
-        """The model to go on from."""
+        """The model to go on from, its tensors in the order of the agreement."""
         remembers = has_memory(self.agreement.recipe)
         known = self.memory.model() if remembers else None
         if initial := model_arrays(content, "initial"):
-            check_state(initial, self.agreement.shapes)
-            known = GlobalModel(0, initial)
+            known = GlobalModel(0, read_initial(initial, self._key, self.agreement.shapes))
         with self._timed():
             model = follow(
                 known,
@@ -57,7 +57,8 @@ class SiteExchange:
             )
         if remembers:
             self.memory.keep(model)
-        return model
+        ordered = {name: model.state[name] for name in self.agreement.shapes}
+        return replace(model, state=ordered)
 
     def total_weight(self, content: RecordDict, declared: int, weight: int) -> int:
         """W: what the server declares, or what the sites' own encrypted exchange says."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, RecordDict
@@ -18,8 +19,8 @@ def blob_record(blobs: Mapping[str, bytes]) -> ArrayRecord:
     return ArrayRecord({name: Array(np.frombuffer(b, np.uint8)) for name, b in blobs.items()})
 
 
-def array_record(arrays: Mapping[str, NDArray[np.float32]]) -> ArrayRecord:
-    """A model in clear, by tensor name."""
+def array_record(arrays: Mapping[str, NDArray[Any]]) -> ArrayRecord:
+    """Arrays by name."""
     return ArrayRecord({name: Array(values) for name, values in arrays.items()})
 
 
@@ -41,8 +42,8 @@ def blob(content: RecordDict, record: str, name: str) -> bytes:
     return found[name]
 
 
-def model_arrays(content: RecordDict, record: str) -> dict[str, NDArray[np.float32]]:
-    """A model in clear by tensor name; none if the record is not there."""
+def model_arrays(content: RecordDict, record: str) -> dict[str, NDArray[Any]]:
+    """Arrays by name, as yet unchecked; none if the record is not there."""
     return _arrays(content, record)
 
 
@@ -65,7 +66,7 @@ def read_multipliers(text: str) -> dict[str, int]:
     return found
 
 
-def _arrays(content: RecordDict, record: str) -> dict[str, NDArray[np.float32]]:
+def _arrays(content: RecordDict, record: str) -> dict[str, NDArray[Any]]:
     if record not in content.array_records:
         return {}
     try:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ucadi_flwr.atomic import replacing
+from ucadi_flwr.beginning import sealed_beginning
 from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import FederationError, UcadiError
 from ucadi_flwr.evaluation.metrics import from_predictions
@@ -37,7 +39,7 @@ def run_cell(
     if not (plan.resume and (folder / "server" / "checkpoints").is_dir()):
         shutil.rmtree(folder, ignore_errors=True)
     key = _make_key(folder / "sites", strategy)
-    config = _run_config(plan, run, data, nodes, key)
+    config = _run_config(plan, run, data, nodes, key, _initial(plan, run, key, folder / "sites"))
     config.server.mkdir(parents=True, exist_ok=True)
     log = config.cell / "flower.log"
     begin = time.perf_counter()
@@ -65,6 +67,9 @@ class _Key:
     site: Path
     server: Path
 
+    def load(self) -> SiteKey:
+        return SiteKey.load(self.site)
+
 
 def _make_key(sites: Path, strategy: StrategyRecipe) -> _Key | None:
     """A new key for every cell, beside what its sites keep; it goes when the cell is done."""
@@ -80,7 +85,21 @@ def _make_key(sites: Path, strategy: StrategyRecipe) -> _Key | None:
     return files
 
 
-def _run_config(plan: Plan, run: Run, data: Path, nodes: int, key: _Key | None) -> RunConfig:
+def _initial(plan: Plan, run: Run, key: _Key | None, sites: Path) -> str:
+    """The file that the server begins with, sealed by the experiment if the run is encrypted."""
+    if plan.initial is None or key is None:
+        return str(plan.initial.resolve()) if plan.initial else ""
+    path = sites / "initial.sealed"
+    if not path.exists():  # a run that goes on has begun with the same bytes
+        blob = sealed_beginning(plan.initial, plan.task, run.strategy, run.seed, key.load())
+        with replacing(path) as partial:
+            partial.write_bytes(blob)
+    return str(path)
+
+
+def _run_config(
+    plan: Plan, run: Run, data: Path, nodes: int, key: _Key | None, initial: str
+) -> RunConfig:
     strategy = run.strategy
     return RunConfig(
         task=str(plan.recipe_file("task")),
@@ -93,6 +112,7 @@ def _run_config(plan: Plan, run: Run, data: Path, nodes: int, key: _Key | None) 
         nodes=nodes,
         rounds=plan.rounds_of(strategy),
         seed=run.seed,
+        initial=initial,
         out=str(plan.out.resolve()),
         name=run.name,
         threads=_resources(strategy, nodes).cpus,
@@ -114,7 +134,7 @@ def _result(
     found = json.loads((config.server / "run.json").read_text(encoding="utf-8"))
     folder = f"{config.name}/server"
     if key is not None:
-        opened = open_sealed(config.server / FILE, plan.task, strategy, SiteKey.load(key.site))
+        opened = open_sealed(config.server / FILE, plan.task, strategy, key.load())
         found["models"] = [save_model(config.cell, POOLED, opened.state, plan.task, opened.local)]
         for record in found["rounds"]:
             record["loss"] = opened.losses.get(record["round"], record["loss"])

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ucadi_flwr.beginning import load_beginning
+from ucadi_flwr.build import make_model
 from ucadi_flwr.data.sites import Division
 from ucadi_flwr.errors import DataError, RecipeError
 from ucadi_flwr.recipes import loader
@@ -56,6 +58,7 @@ class Plan:
     hold_out: tuple[str, ...] = ()
     folds: int = 0
     readers: Path | None = None
+    initial: Path | None = None
 
     def rounds_of(self, strategy: StrategyRecipe) -> int:
         """Rounds of one cell."""
@@ -107,6 +110,7 @@ def make_plan(
     hold_out: Sequence[str] = (),
     folds: int = 0,
     readers: Path | None = None,
+    initial: Path | None = None,
 ) -> Plan:
     """Load and check everything that can be checked without touching the disk.
 
@@ -133,6 +137,8 @@ def make_plan(
     loaded = loader.load(TaskRecipe, task, of_task)
     if data is None and loaded.phantom is None:
         raise DataError(f"task {loaded.name} has no built-in phantom: name its images with --data")
+    if initial is not None:
+        load_beginning(initial, make_model(loaded, seed=0), loaded)  # now, not in every run
     recipes = tuple(
         loader.load(StrategyRecipe, name, {**_fitting(of_strategy, name, strategies), **variant})
         for name in strategies
@@ -154,6 +160,7 @@ def make_plan(
         hold_out=tuple(hold_out),
         folds=folds,
         readers=readers,
+        initial=initial,
     )
     if loaded.phantom is not None and data is None:
         plan.check_quorum((sites or loaded.phantom.sites) - len(plan.hold_out))

@@ -1,0 +1,32 @@
+"""``ucadi seal``: a key holder seals a model for an encrypted run to begin with."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ucadi_flwr.atomic import replacing
+from ucadi_flwr.beginning import sealed_beginning
+from ucadi_flwr.errors import DataError
+from ucadi_flwr.protection.keys import SiteKey
+from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.strategy import StrategyRecipe
+from ucadi_flwr.recipes.task import TaskRecipe
+
+
+def seal(
+    model: Annotated[Path, typer.Argument(help="A .safetensors, .pth or .pt file.")],
+    task: Annotated[str, typer.Option(help="The task recipe: a name or a file.")],
+    strategy: Annotated[str, typer.Option(help="The strategy recipe that will be run.")],
+    key: Annotated[Path, typer.Option(help="The sites' secret key.")],
+    out: Annotated[Path, typer.Option(help="The new file, for ucadi submit --initial-model.")],
+    seed: Annotated[int, typer.Option(help="The run's, for layers that are new.", min=0)] = 0,
+) -> None:
+    """Seal a model at a hospital, so that its server passes it on and cannot read it."""
+    recipe, found = loader.load(TaskRecipe, task), loader.load(StrategyRecipe, strategy)
+    if out.exists():
+        raise DataError(f"{out} exists already; it is not overwritten")
+    blob = sealed_beginning(model, recipe, found, seed, SiteKey.load(key))
+    with replacing(out) as partial:
+        partial.write_bytes(blob)
+    print(f"sealed: {out}, {len(blob)} bytes")
