@@ -1,7 +1,7 @@
 """One cell of a tiny federation over a loopback network, for the integration tests."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,12 @@ from safetensors.numpy import load_file
 
 from ucadi_flwr.client_app import app
 from ucadi_flwr.protection.keys import SiteKey
+from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.strategy import StrategyRecipe
+from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.rounds import Journal
 from ucadi_flwr.run_config import RunConfig
+from ucadi_flwr.sealed_run import FILE, Opened, open_sealed
 from ucadi_flwr.server_app import run_cell
 
 SIZES = {"a": 16, "b": 8, "c": 24}
@@ -75,3 +79,17 @@ def train_fault(node: int, reply: Callable[[Message], Message | None]) -> Callab
         return reply(message) if hit else message
 
     return fault
+
+
+def recipes(config: RunConfig) -> tuple[TaskRecipe, StrategyRecipe]:
+    return loader.load(TaskRecipe, config.task), loader.load(StrategyRecipe, config.strategy)
+
+
+def opened(config: RunConfig) -> Opened:
+    """An encrypted run's result as a key holder reads it."""
+    return open_sealed(config.server / FILE, *recipes(config), SiteKey.load(Path(config.key)))
+
+
+def same(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> bool:
+    """To the bit."""
+    return a.keys() == b.keys() and all(a[n].tobytes() == b[n].tobytes() for n in a)

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import pytest
 from deployment import COMMAND, SECONDS, Federation
-from federation import SIZES, configs, run
+from federation import SIZES, configs, run, same
 
 from ucadi_flwr.deploy.control import Control
 from ucadi_flwr.protection.keys import SiteKey
@@ -34,10 +33,6 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
         yield made
     finally:
         made.close()
-
-
-def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
-    return a.keys() == b.keys() and all(a[n].tobytes() == b[n].tobytes() for n in a)
 
 
 def status(federation: Federation) -> dict[str, Any]:

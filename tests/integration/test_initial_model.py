@@ -5,18 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from federation import Config, model, run
+from federation import Config, model, opened, recipes, run
 from flwr.common.serde import message_to_proto
 from safetensors.numpy import load_file, save_file
 
 from ucadi_flwr.beginning import sealed_beginning
 from ucadi_flwr.errors import DataError, FederationError, ProtectionError
 from ucadi_flwr.protection.keys import SiteKey
-from ucadi_flwr.recipes import loader
-from ucadi_flwr.recipes.strategy import StrategyRecipe
-from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.run_config import RunConfig
-from ucadi_flwr.sealed_run import FILE, open_sealed
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
@@ -31,10 +27,6 @@ def first(config: Config) -> Path:
     return made.server / "model.safetensors"
 
 
-def recipes(config: RunConfig) -> tuple[TaskRecipe, StrategyRecipe]:
-    return loader.load(TaskRecipe, config.task), loader.load(StrategyRecipe, config.strategy)
-
-
 def sealed(config: RunConfig, path: Path, key: SiteKey | None = None) -> RunConfig:
     """The same with the file as a key holder seals it."""
     blob = sealed_beginning(path, *recipes(config), config.seed, key or keys(config))
@@ -45,10 +37,6 @@ def sealed(config: RunConfig, path: Path, key: SiteKey | None = None) -> RunConf
 
 def keys(config: RunConfig) -> SiteKey:
     return SiteKey.load(Path(config.key))
-
-
-def opened(config: RunConfig) -> dict[str, np.ndarray]:
-    return open_sealed(config.server / FILE, *recipes(config), keys(config)).state
 
 
 def test_the_first_message_holds_the_file_s_model(config: Config, first: Path) -> None:
@@ -68,7 +56,7 @@ def test_a_sealed_model_is_read_by_sites_only(config: Config, first: Path, strat
     name = f"{strategy}-plain" if plain else "fedavg"
     twin = config(name, name="twin", rounds=2, initial=str(first), **plain)
     run(twin)
-    a, b = opened(made), model(twin)
+    a, b = opened(made).state, model(twin)
     limit = 1e-3 if strategy == "adam" else 1e-5  # Adam's step is steep near 0
     assert max(np.abs(a[name] - b[name]).max() for name in a) < limit
     messages = [message_to_proto(m).SerializeToString() for m in network.pushed + network.replies]

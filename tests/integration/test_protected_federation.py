@@ -2,14 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from federation import SIZES, Config, events, model, run
-from flwr.app import Array, Message, RecordDict
+from federation import SIZES, Config, events, model, opened, run, same
+from flwr.app import Message, RecordDict
 from loopback_grid import LoopbackGrid
 from safetensors.numpy import load_file
 
@@ -17,7 +16,7 @@ from ucadi_flwr.aggregation.optimizers import Moments, step
 from ucadi_flwr.build import make_model
 from ucadi_flwr.client_app import app
 from ucadi_flwr.cohort import Cohort
-from ucadi_flwr.errors import DataError, FederationError, ProtectionError
+from ucadi_flwr.errors import FederationError
 from ucadi_flwr.exchange.agreement import Agreement
 from ucadi_flwr.exchange.memory import SiteMemory
 from ucadi_flwr.models.state import read_state, trainable_names
@@ -30,26 +29,13 @@ from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.rounds import Journal
 from ucadi_flwr.run_config import RunConfig
-from ucadi_flwr.sealed_run import FILE, Opened, open_sealed
+from ucadi_flwr.sealed_run import FILE
 from ucadi_flwr.server_app import run_cell
 from ucadi_flwr.site_client import SiteClient
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
 ADAM = "server-optimizer: {name: fedadam, learning-rate: 0.01}"
-
-
-def opened(config: RunConfig) -> Opened:
-    """As a key holder reads it."""
-    task, recipe = (
-        loader.load(TaskRecipe, config.task),
-        loader.load(StrategyRecipe, config.strategy),
-    )
-    return open_sealed(config.server / FILE, task, recipe, SiteKey.load(Path(config.key)))
-
-
-def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
-    return a.keys() == b.keys() and all(a[n].tobytes() == b[n].tobytes() for n in a)
 
 
 def remembered(config: RunConfig, site: str) -> dict[str, np.ndarray]:
@@ -250,304 +236,3 @@ def test_a_model_that_fits_no_range_ends_the_run(
 
     with pytest.raises(FederationError, match=r"no range after 8 attempts.*'head\.weight'"):
         run(made, alter=insatiable)
-
-
-# ---------------------------------------------------------------- what is refused, and who is named
-
-
-def changed(
-    node: int, change: Callable[[bytes], bytes], part: str = "model", at: str = "train"
-) -> Callable[[int, Message], Message]:
-    """One node's sealed part, changed on its way."""
-
-    def alter(n: int, reply: Message) -> Message:
-        sealed = reply.content.array_records.get("sealed")
-        if n == node and sealed is not None and part in sealed:
-            blob = change(sealed[part].numpy().tobytes())
-            sealed[part] = Array(np.frombuffer(blob, np.uint8))
-        return reply
-
-    return alter
-
-
-def recorded() -> tuple[list[bytes], Callable[[int, Message], Message]]:
-    """What the sites sent, and a node 101 that sends the first of it again."""
-    sent: list[bytes] = []
-
-    def alter(node: int, reply: Message) -> Message:
-        sealed = reply.content.array_records.get("sealed")
-        if sealed is not None and "model" in sealed:
-            sent.append(sealed["model"].numpy().tobytes())
-            if node == 101:
-                sealed["model"] = Array(np.frombuffer(sent[0], np.uint8))
-        return reply
-
-    return sent, alter
-
-
-REFUSED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "truncated": (lambda b: b[:-1], "bytes with a payload of"),
-    "long": (lambda b: b + b"\0", "bytes are too many"),
-    "random": (lambda b: np.random.default_rng(0).bytes(len(b)), "no protected message"),
-    "other round": (lambda b: flip(b, 4 + 1 + 4 + 48 + 3), "the message is of round"),
-    "other run": (lambda b: flip(b, 4 + 1 + 4 + 32), "the message is of another run"),
-    "other parameters": (lambda b: flip(b, 4 + 1 + 4 + 16), "another model or other parameters"),
-    "other key": (lambda b: flip(b, 4 + 1 + 4), "the message is under key"),
-    "other ranges": (
-        lambda b: flip(b, 4 + 1 + 4 + 48 + 6 + 16 + 1),
-        "another global model or other",
-    ),
-}
-
-
-def flip(blob: bytes, at: int) -> bytes:
-    return blob[:at] + bytes([blob[at] ^ 1]) + blob[at + 1 :]
-
-
-@pytest.mark.parametrize(("change", "reason"), REFUSED.values(), ids=REFUSED)
-def test_a_contribution_that_does_not_fit_is_refused_and_named(
-    config: Config, change: Callable[[bytes], bytes], reason: str
-) -> None:
-    recipe = "protection: bfv\nmin-sites: 2"
-    result, _ = run(
-        config("duo", recipe=recipe, scheme="bfv", rounds=1), alter=changed(101, change)
-    )
-    failures = result["rounds"][0]["failures"]
-    assert [f["site"] for f in failures] == ["b"]
-    assert reason in failures[0]["reason"]
-    assert sorted(result["rounds"][0]["sites"]) == ["a", "c"]
-
-
-def test_a_duplicated_contribution_names_who_sent_it(config: Config) -> None:
-    _, alter = recorded()
-    made = config("duo", recipe="protection: bfv\nmin-sites: 2", scheme="bfv", rounds=1)
-    result, _ = run(made, alter=alter)
-    (failure,) = result["rounds"][0]["failures"]
-    assert failure["reason"] == "'b' sent a contribution that bears the name 'a'"
-
-
-def test_a_site_with_another_key_is_named(config: Config, tmp_path: Path) -> None:
-    other = tmp_path / "other.key"
-    SiteKey.create("bfv").save(other)
-    made = config("duo", recipe="protection: bfv\nmin-sites: 2", scheme="bfv", rounds=1)
-    network = LoopbackGrid(app, made.model_dump(), nodes=3)
-    network.contexts[101].node_config["key"] = str(other)
-    run_cell(network, made, Journal(made.server / "journal.jsonl"))
-    result = json.loads((made.server / "run.json").read_text())
-    (failure, *_) = result["rounds"][0]["failures"]
-    assert failure["site"] == "b"
-    assert "the message is under key" in failure["reason"]
-
-
-def test_an_altered_ciphertext_is_found_and_the_last_good_model_stays(config: Config) -> None:
-    """Its frame is right: only the sites can see it, when they open the sum."""
-    rounds: list[int] = []
-
-    def late(blob: bytes) -> bytes:
-        rounds.append(1)
-        return flip(blob, len(blob) - 100) if len(rounds) == 2 else blob
-
-    made = config("ucadi", scheme="bfv", rounds=4)
-    network = LoopbackGrid(app, made.model_dump(), nodes=3, alter=changed(101, late))
-    with pytest.raises(FederationError) as error:
-        run_cell(network, made, Journal(made.server / "journal.jsonl"))
-    assert "the sum of round 2 is given up and the model of round 1 stays" in str(error.value)
-    assert "does not open as the sum of a, b, c" in str(error.value)
-    assert list(opened(made).losses) == [1, 2]
-    sums = [m.content.array_records.get("sums") or {} for m in network.pushed]
-    assert [set(found) for found in sums if found] == [{"1.0"}] * 3 + [{"2.0"}] * 3
-    good = next(found["1.0"] for found in sums if "1.0" in found).numpy()
-    assert (load_file(made.server / FILE)["sum/1.0"] == good).all()
-
-
-def test_a_sum_that_some_can_open_is_not_given_up(config: Config, tmp_path: Path) -> None:
-    """One site lost its key after round 1; what the others opened is right."""
-    other = tmp_path / "other.key"
-    SiteKey.create("bfv").save(other)
-    made = config("ucadi", scheme="bfv", rounds=2)
-    network = LoopbackGrid(app, made.model_dump(), nodes=3)
-
-    def lose(node: int, message: Message) -> Message:
-        config = message.content.config_records.get("config") or {}
-        if node == 101 and config.get("server-round") == 2:
-            network.contexts[node].node_config["key"] = str(other)
-        return message
-
-    network.fault = lose
-    with pytest.raises(FederationError, match="2 sites answered and min-sites is 3; left out: b:"):
-        run_cell(network, made, Journal(made.server / "journal.jsonl"))
-    assert list(opened(made).losses) == [1]
-
-
-def test_a_bad_sum_in_the_last_round_is_found_by_the_test(config: Config) -> None:
-    made = config("ucadi", scheme="bfv", rounds=1)
-    with pytest.raises(FederationError, match=r"last test \(the sum of round 1 is given up"):
-        run(made, alter=changed(101, lambda b: flip(b, len(b) - 100)))
-    with pytest.raises(FederationError, match="neither a model nor a sum"):
-        opened(made)
-
-
-@pytest.mark.parametrize("part", ["losses", "weights", "counts"])
-def test_other_sealed_parts_are_checked_too(config: Config, part: str) -> None:
-    recipe = "protection: {scheme: bfv, weights: encrypted, metrics: encrypted}\nmin-sites: 2"
-    made = config("duo", recipe=recipe, scheme="bfv", rounds=1)
-    result, _ = run(made, alter=changed(101, lambda b: b[:-1], part=part))
-    (failure,) = result["rounds"][0]["failures"]
-    assert (failure["site"], "with a payload of" in failure["reason"]) == ("b", True)
-    assert ("b" in result["rounds"][0]["sites"]) == (part == "counts")
-
-
-def test_an_old_round_is_not_sealed_again(config: Config) -> None:
-    """A server that asks for a round again under the same number gets nothing."""
-    made = config("ucadi", scheme="bfv", rounds=1)
-    network = LoopbackGrid(app, made.model_dump(), nodes=3)
-    run_cell(network, made, Journal(made.server / "journal.jsonl"))
-    again = next(m for m in network.pushed if m.metadata.message_type == "train")
-    with pytest.raises(ProtectionError, match=r"round 1\.0 after that of 1\.0; a site does not go"):
-        network.app(again, network.contexts[again.metadata.dst_node_id])
-
-
-def test_a_declared_total_is_refused_where_weights_are_encrypted(config: Config) -> None:
-    """It would tell the server whether a weight is larger."""
-    made = config("ucadi", scheme="bfv", rounds=1)
-
-    def strip(_node: int, message: Message) -> Message:
-        if message.metadata.message_type == "train":
-            del message.content["weights"]
-            message.content.config_records["config"]["total-weight"] = 10
-        return message
-
-    with pytest.raises(FederationError, match="lacks the sum of the encrypted weights"):
-        run(made, fault=strip)
-
-
-def test_too_few_sites_for_encryption_is_said(config: Config) -> None:
-    made = config("ucadi", scheme="bfv", rounds=1)
-
-    def mute(node: int, message: Message) -> Message | None:
-        from flwr.app import Error
-
-        hit = node == 101 and message.metadata.message_type == "query.weigh"
-        return Message(Error(2, "disk full"), reply_to=message) if hit else message
-
-    with pytest.raises(
-        FederationError, match=r"2 sites gave their weight \(a, c\) and min-sites is 3"
-    ):
-        run(made, fault=mute)
-
-
-def test_keys_that_are_missing_or_wrong_are_told(config: Config) -> None:
-    with pytest.raises(ProtectionError, match="encrypts and the server has no context"):
-        run(config("ucadi"))
-    made = config("ucadi", scheme="bfv")
-    with pytest.raises(ProtectionError, match="is a site's secret key; a server must never hold"):
-        run(made.model_copy(update={"context": made.key}))
-    with pytest.raises(ProtectionError, match="is for bfv; strategy fedavg-ckks needs ckks"):
-        run(config("fedavg-ckks", scheme="bfv"))
-    with pytest.raises(FederationError, match='start its node with key="FILE"'):
-        run(made.model_copy(update={"key": ""}))
-    ckks = config("fedavg-ckks", scheme="ckks")
-    with pytest.raises(FederationError, match="is a key for ckks; the strategy needs bfv"):
-        run(made.model_copy(update={"key": ckks.key}))
-
-
-def test_deployed_nodes_have_their_own_data_name_and_key(
-    config: Config, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing of it comes from the run's settings; the model is the simulation's."""
-    simulated = config("ucadi", scheme="bfv", name="simulated")
-    run(simulated)
-    made = config("ucadi", scheme="bfv", name="deployed")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "tasks").mkdir()
-    (tmp_path / "tasks" / "tiny.yaml").write_text(Path(made.task).read_text())
-    changes = {"task": "tiny", "data": "/nowhere", "key": "/nowhere/key"}
-    made = made.model_copy(update=changes)
-    settings = made.model_dump()
-    network = LoopbackGrid(app, settings, nodes=3)
-    for context, site in zip(network.contexts.values(), SIZES, strict=True):
-        context.node_config = {
-            **{"site": site, "data-dir": str(data / site), "key": simulated.key, "threads": 1},
-            "cache-dir": str(made.cell / "caches" / site),
-            "memory-dir": str(made.cell / "memories" / site),
-        }
-    run_cell(network, made, Journal(made.server / "journal.jsonl"))
-    deployed = opened(made.model_copy(update={"key": simulated.key})).state
-    assert same(deployed, opened(simulated).state)
-    assert not (made.cell / "predictions").exists()
-    network.contexts[101].node_config["data-dir"] = str(data)
-    again = next(m for m in network.pushed if m.metadata.message_type == "query")
-    with pytest.raises(DataError, match=r"has 3 sites \(a, b, c\); a node is one site"):
-        app(again, network.contexts[101])
-    network.contexts[101].run_config = {**settings, "task": simulated.task}
-    with pytest.raises(FederationError, match="takes recipes by their names"):
-        app(again, network.contexts[101])
-
-
-# ---------------------------------------------------------------- secrecy
-
-
-def everything_at_the_server(config: RunConfig, network: LoopbackGrid) -> bytes:
-    """Its folder, its journal, and every message that it sent or got, in Flower's wire format."""
-    from flwr.common.serde import message_to_proto
-
-    files = [p.read_bytes() for p in sorted(config.server.rglob("*")) if p.is_file()]
-    messages = [message_to_proto(m).SerializeToString() for m in network.pushed + network.replies]
-    return b"\n".join(files + messages)
-
-
-@pytest.mark.parametrize(("strategy", "found"), [("fedavg", True), ("ucadi", False)])
-def test_the_server_never_has_a_key_a_model_or_a_size(
-    config: Config, strategy: str, found: bool, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """The same search finds all of it in a run without encryption, so the search works."""
-    made = config(strategy, scheme="bfv", name=strategy, rounds=3)
-    states: list[dict[str, np.ndarray]] = []
-    fit, evaluate = SiteClient.fit, SiteClient.evaluate
-
-    def spy_fit(client: SiteClient, parameters: Any, *args: Any) -> Any:
-        result = fit(client, parameters, *args)
-        states.append(dict(zip(client.shapes, result[0], strict=True)))
-        return result
-
-    def spy_evaluate(client: SiteClient, parameters: Any, *args: Any) -> Any:
-        states.append(dict(zip(client.shapes, parameters, strict=True)))
-        return evaluate(client, parameters, *args)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SiteClient, "fit", spy_fit)
-        patch.setattr(SiteClient, "evaluate", spy_evaluate)
-        _, network = run(made)
-    captured = capfd.readouterr()
-    server = everything_at_the_server(made, network) + (captured.out + captured.err).encode()
-    key = SiteKey.load(Path(made.key))
-    secret = json.loads(Path(made.key).read_text())["secret"]
-    assert len(key.secret) >= 64
-    for piece in (secret.encode(), key.secret, key.secret[:16], key.derived("tags")):
-        assert piece not in server
-    assert len(states) == 3 * 3 + 3
-    tensors = [values.tobytes() for state in states for values in state.values()]
-    initial = {
-        t.tobytes() for t in read_state(make_model(loader.load(TaskRecipe, made.task), 0)).values()
-    }
-    trained = [t for t in tensors if len(t) >= 16 and t not in initial]
-    assert len(trained) > 500
-    assert any(t in server for t in trained) == found
-    sizes = [f'"examples": {3 * n // 4}'.encode() for n in SIZES.values()]
-    assert all((size in server) == found for size in sizes)
-    shared = [m for m in network.pushed + network.replies if "num-examples" in str(m.content)]
-    assert bool(shared) == found
-
-
-def test_a_record_of_a_site_s_size_is_in_no_message(config: Config) -> None:
-    """Every integer that travels in clear, by where it stands."""
-    _, network = run(config("ucadi", scheme="bfv", rounds=1))
-    own = {3 * n // 4 for n in SIZES.values()} | {n // 4 for n in SIZES.values()} | {36}
-    for message in network.pushed + network.replies:
-        for record in message.content.config_records.values():
-            clear = {k: v for k, v in record.items() if type(v) is int}
-            assert clear.keys() <= {"rounds", "seed", "server-round", "total-weight"}
-            assert clear.get("total-weight", 0) == 0
-        for metrics in message.content.metric_records.values():
-            assert set(metrics) == {"epochs", "seconds", "protect-seconds"}
-            assert metrics["epochs"] not in own

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from federation import Config, events, model, run
+from federation import Config, events, model, opened, run, same
 from flwr.app import Array, Error, Message
 from loopback_grid import LoopbackGrid
 
@@ -16,12 +16,8 @@ from ucadi_flwr.checkpoints import KEPT
 from ucadi_flwr.client_app import app
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.protection.keys import SiteKey
-from ucadi_flwr.recipes import loader
-from ucadi_flwr.recipes.strategy import StrategyRecipe
-from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.rounds import Journal
 from ucadi_flwr.run_config import RunConfig
-from ucadi_flwr.sealed_run import FILE, open_sealed
 from ucadi_flwr.server_app import run_cell
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
@@ -59,17 +55,9 @@ def killing(kind: str, group: str) -> Callable[[int, Message], Message]:
 def state(config: RunConfig) -> dict[str, np.ndarray]:
     if not config.context:
         return model(config, "model-b" if "local" in config.strategy else "model")
-    task, recipe = (
-        loader.load(TaskRecipe, config.task),
-        loader.load(StrategyRecipe, config.strategy),
-    )
-    found = open_sealed(config.server / FILE, task, recipe, SiteKey.load(Path(config.key)))
+    found = opened(config)
     assert sorted(found.losses) in ([], [1, 2, 3, 4])
     return found.state
-
-
-def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
-    return a.keys() == b.keys() and all(a[n].tobytes() == b[n].tobytes() for n in a)
 
 
 def resumed(config: RunConfig, **grid: Any) -> tuple[dict[str, Any], LoopbackGrid]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from federation import SIZES, Config, events, model, run
+from federation import SIZES, Config, events, model, run, same
 from flwr.app import Message
 from flwr.common.serde import message_to_proto
 from loopback_grid import LoopbackGrid
@@ -44,10 +44,6 @@ def own(config: RunConfig, site: str) -> dict[str, np.ndarray]:
 
 def floats(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: values for name, values in state.items() if values.dtype == np.float32}
-
-
-def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
-    return a.keys() == b.keys() and all(a[n].tobytes() == b[n].tobytes() for n in a)
 
 
 def test_the_rounds_are_fedavg_s_and_what_is_frozen_stays_to_the_bit(config: Config) -> None:
