@@ -25,7 +25,8 @@ def test_a_site_keeps_features_only_where_it_keeps_predictions(tmp_path: Path) -
 
     def evaluate(predictions: Path | None, trained_at: str, tested: str) -> set[str]:
         client = SiteClient(task, strategy, site, tmp_path / "cache", predictions)
-        _, _, found = client.evaluate(arrays, {"trained-at": trained_at, "tested": tested})
+        config = {"trained-at": trained_at, "tested": tested, "seed": 0, "rounds": 1}
+        _, _, found = client.evaluate(arrays, config)
         return set(found)
 
     answer = evaluate(None, "all", "test")

@@ -46,6 +46,7 @@ def test_the_node_has_its_own_data_cache_and_key(kit: Path, plain_kit: Path) -> 
         "site": "A",
         "data-dir": "/data",
         "cache-dir": "/state/cache",
+        "memory-dir": "/state/memory",
         "key": str(kit / "A" / "encryption.key"),
         "threads": 4,
     }
@@ -53,6 +54,7 @@ def test_the_node_has_its_own_data_cache_and_key(kit: Path, plain_kit: Path) -> 
         "site",
         "data-dir",
         "cache-dir",
+        "memory-dir",
     }
 
 

@@ -19,6 +19,8 @@ VALUES = {
     "nodes": 3,
     "rounds": 2,
     "seed": 0,
+    "initial": "",
+    "resume": False,
     "out": "/somewhere",
     "name": "fedavg/seed0",
     "threads": 1,
