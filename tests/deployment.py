@@ -30,23 +30,26 @@ with reporting_errors():
 class Federation:
     """A kit, and every command of it as a process of its own, in one working folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, sizes: dict[str, int] = SIZES) -> None:
+        self.folder, self.sizes = folder, sizes
         self.kit = folder / "KIT"
-        commands.make(self.kit, f"127.0.0.1:{free_port()}", SIZES, "bfv")
-        self.data = tiny.write_sites(folder / "data", SIZES)
+        commands.make(self.kit, f"127.0.0.1:{free_port()}", sizes, "bfv")
+        self.data = tiny.write_sites(folder / "data", sizes)
         (folder / "tasks").mkdir()
         self.task = tiny.write_task(folder / "tasks")
         self.state = State(folder / "state")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.where: dict[str, Path] = {}  # other working folders than ours, by command
+        self.extra: dict[str, dict[str, str]] = {}  # environment, by command
+        self.environment = os.environ | {"OMP_NUM_THREADS": "1"}
 
     def start(self, name: str, *words: object) -> subprocess.Popen[bytes]:
         """``ucadi`` with these words; what it says is in ``said(name)``."""
         with (self.folder / f"{name}.out").open("ab") as output:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-c", COMMAND.format(words[0]), *map(str, words[1:])],
-                cwd=self.folder,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                cwd=self.where.get(name, self.folder),
+                env=self.environment | self.extra.get(name, {}),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -66,9 +69,9 @@ class Federation:
         self.start(name, "site", self.kit / name, *words, "--threads", 1)
 
     def start_sites(self) -> None:
-        for name in SIZES:
+        for name in self.sizes:
             self.start_site(name)
-        self.until(lambda: all("online as node" in self.said(name) for name in SIZES))
+        self.until(lambda: all("online as node" in self.said(name) for name in self.sizes))
 
     def supernode(self, site: str) -> psutil.Process:
         """Flower's process below the supervisor of a site."""
