@@ -15,7 +15,7 @@ from ucadi_flwr.deploy.state import State
 from ucadi_flwr.processes import free_port, stop
 from ucadi_flwr.provision import commands
 
-SECONDS = 400.0
+SECONDS = 900.0
 """Every message starts a process that imports PyTorch; four of those on two busy cores are slow."""
 
 COMMAND = """\

@@ -14,7 +14,7 @@ from ucadi_flwr.rounds import Journal
 
 POLL_SECONDS = 0.2
 GREETING_SECONDS = 300.0
-"""How long a node may take to say which site it is; its first answer imports PyTorch."""
+"""How long a node may take to say which site it is, or its weight; its process imports PyTorch."""
 
 MAX_EXAMPLES = 2**31
 """A site that claims more cases than this is refused."""

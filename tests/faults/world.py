@@ -16,7 +16,7 @@ from deployment import COMMAND, SIZES, Federation
 
 from ucadi_flwr.processes import stop, users_of
 
-PATIENCE = 400.0
+PATIENCE = 900.0
 PROGRAMS = ("flower-superlink", "flower-supernode", "flwr-serverapp", "flwr-clientapp")
 
 

@@ -21,7 +21,7 @@ def test_fifty_rounds_survive_random_deaths(tmp_path: Path) -> None:
     wild = config("wild", recipe=chaos.RECIPE, rounds=ROUNDS, name="wild")
     seen = chaos.survive(wild, seed=7)
     assert seen["kills"] > 10
-    assert all(seen[what] for what in ("silences", "crashes", "answers lost", "stops"))
+    assert all(seen[what] > 3 for what in ("silences", "crashes", "answers lost"))
     ledger = chaos.ledger(wild.server)
     assert chaos.done_twice(wild) == 0
     assert len(ledger) == ROUNDS

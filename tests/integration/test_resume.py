@@ -10,6 +10,7 @@ import pytest
 from federation import Config, events, model, run
 from flwr.app import Array, Error, Message
 from loopback_grid import LoopbackGrid
+from safetensors import SafetensorError
 
 from ucadi_flwr import atomic
 from ucadi_flwr.checkpoints import KEPT
@@ -242,12 +243,34 @@ def test_a_full_disk_stops_the_run_at_the_round_before(
             raise OSError(28, "No space left on device")
         sync(path)
 
+    def no_tensors(*_: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
     with monkeypatch.context() as patch:
         patch.setattr(atomic, "_sync", no_room)
+        patch.setattr("ucadi_flwr.sealed_run.save_file", no_tensors)
         with pytest.raises(FederationError, match=r"checkpoint of round 3 .*No space left.*resume"):
             run(broken)
     assert full
     assert not list((broken.server / "checkpoints").glob("*.partial"))
+    resumed(broken)
+    assert same(state(broken), state(whole))
+
+
+def test_a_disk_that_is_full_at_the_last_file_stops_the_run(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = made(config, "ucadi", name="whole")
+    run(whole)
+    broken = made(config, "ucadi", name="broken")
+
+    def no_tensors(*_: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ucadi_flwr.sealed_run.save_file", no_tensors)
+        with pytest.raises(OSError, match=r"sealed.safetensors: .*No space left"):
+            run(broken)
     resumed(broken)
     assert same(state(broken), state(whole))
 
