@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 from members import taken
-from scenario import NotRunError, Row, World, judged, now, scenario, world
+from scenario import NotRunError, Row, World, begun, judged, now, scenario, world
 
 SPARE = 16 * 2**10
 """Bytes left on the full disk: room for a line in the journal, none for a checkpoint."""
@@ -25,11 +25,7 @@ def disk_full(folder: Path) -> Row:
     if os.geteuid() != 0:
         raise NotRunError("a small file system is mounted for it, which root may do only")
     with world(folder) as place, disk(place.out):
-        place.start_server()
-        place.start_sites()
-        place.submit()
-        place.wait_round(1)
-        place.wait_training(2)
+        begun(place)
         full = shutil.disk_usage(place.out).used + SPARE
         resize(place.out, full)
         place.finish(place.processes["submit1"], 2)

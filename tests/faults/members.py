@@ -5,7 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from scenario import Row, World, judged, now, scenario, world
+from scenario import Row, World, begun, judged, now, scenario, world
 
 from ucadi_flwr.errors import UcadiError
 from ucadi_flwr.processes import free_port
@@ -23,11 +23,7 @@ SEALED_BY_TWO = (
 def site_stopped(folder: Path) -> Row:
     """A site is stopped for good (SIGTERM to `ucadi site`) in mid-round; min-sites 2"""
     with world(folder, "fedavg") as place:
-        place.start_server()
-        place.start_sites()
-        place.submit()
-        place.wait_round(1)
-        place.wait_training(2)
+        begun(place)
         begin = now()
         place.processes["b"].terminate()
         place.finish(place.processes["b"])

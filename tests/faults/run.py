@@ -49,9 +49,9 @@ def play(name: str, folder: Path) -> table.Entry:
         return table.entry(name, event, function(folder))
     except scenario.NotRunError as error:
         return table.entry(name, event, str(error))
-    except Exception:
+    except Exception as error:
         traceback.print_exc()
-        failed = scenario.Row(f"FAILED: {sys.exc_info()[1]!s:.300}", None, None, False)
+        failed = scenario.Row(f"FAILED: {scenario.first_line(error)}", None, None, False)
         return table.entry(name, event, failed)
 
 

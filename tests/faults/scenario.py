@@ -1,5 +1,6 @@
 """What a scenario is, what it yields, and how its end is checked."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import chaos
 import reference
-from world import World, world
+from world import LateError, World, world
 
 Play = Callable[[Path], "Row"]
 ALL: dict[str, Play] = {}
@@ -22,6 +23,7 @@ class Row:
     lost: int | None
     same: bool | None
     left: tuple[str, ...] = ()
+    calm: float | None = None  # seconds of the first round, without a fault
 
 
 class NotRunError(Exception):
@@ -32,6 +34,23 @@ def scenario(play: Play) -> Play:
     """Enter a function; its docstring is the event."""
     ALL[play.__name__.replace("_", "-")] = play
     return play
+
+
+def begun(place: World) -> None:
+    """A run whose first round counts, and whose second trains at every site."""
+    try:
+        place.start_server()
+        place.start_sites()
+        place.submit()
+        place.wait_round(1)
+        place.wait_training(2)
+    except LateError as error:
+        raise NotRunError(f"no fault yet, the machine is slow: {first_line(error)}") from None
+
+
+def first_line(error: BaseException) -> str:
+    """Without what everybody said."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
 def judged(place: World, happened: str, since: float, until: float | None, recipe: str = "") -> Row:
@@ -54,6 +73,7 @@ def judged(place: World, happened: str, since: float, until: float | None, recip
         lost=len(counted) - len(set(counted)),
         same=reference.same(found, expected),
         left=tuple(place.left_behind()),
+        calm=json.loads((server / "run.json").read_text())["rounds"][0]["seconds"],
     )
 
 
@@ -62,4 +82,15 @@ def now() -> float:
     return time.time()
 
 
-__all__ = ["ALL", "NotRunError", "Row", "World", "judged", "now", "scenario", "world"]
+__all__ = [
+    "ALL",
+    "NotRunError",
+    "Row",
+    "World",
+    "begun",
+    "first_line",
+    "judged",
+    "now",
+    "scenario",
+    "world",
+]

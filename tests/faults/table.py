@@ -17,7 +17,7 @@ HEAD = """\
 # What happens when something breaks
 
 Written by `make test-faults`, which plays every row with real processes on one machine: a server
-and its sites over TLS with node authentication, a tiny task, and faults while it runs. Nothing
+and three sites over TLS with node authentication, a tiny task, and faults while it runs. Nothing
 here is written by hand.
 
 - **seconds**: from the fault to the end of the round that it hit, with all that the operator does
@@ -26,7 +26,8 @@ here is written by hand.
 - **lost**: rounds that counted and had to be done again.
 - **same model**: the final model is, bit for bit, that of an undisturbed run over a loopback
   network in which the same sites take part in the same rounds.
-- After every row no process is left, and nothing is written outside its folder{clean}.
+- After every row no process is left, and its folders for temporary files and for the account's
+  home are empty (matplotlib's list of fonts is not counted){clean}.
 
 | event | what happened | seconds | rounds lost | same model |
 |---|---|---:|---:|---|
@@ -40,7 +41,12 @@ def entry(name: str, event: str, row: Row | str) -> Entry:
         return found | {"not_run": row}
     found |= {"machine": machine(), "versions": versions()}
     found |= {"happened": row.happened, "seconds": row.seconds, "lost": row.lost}
-    return found | {"same": row.same, "left": list(row.left), "load": os.getloadavg()[0]}
+    return found | {
+        "same": row.same,
+        "left": list(row.left),
+        "calm": row.calm,
+        "load": os.getloadavg()[0],
+    }
 
 
 def fine(found: Entry) -> bool:

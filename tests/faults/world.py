@@ -20,11 +20,12 @@ PATIENCE = 900.0
 PROGRAMS = ("flower-superlink", "flower-supernode", "flwr-serverapp", "flwr-clientapp")
 
 
-class World(Federation):
-    """One scenario's folder; whatever the programs would write elsewhere goes into it too.
+class LateError(AssertionError):
+    """What was waited for did not come."""
 
-    ``started`` is when the fault happened, ``fault()`` sets it.
-    """
+
+class World(Federation):
+    """One scenario's folder; whatever the programs would write elsewhere goes into it too."""
 
     def __init__(
         self,
@@ -85,7 +86,7 @@ class World(Federation):
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
-                raise AssertionError(f"{what}: not within {seconds:.0f} s\n{self.everything()}")
+                raise LateError(f"{what}: not within {seconds:.0f} s\n{self.everything()}")
             time.sleep(0.3)
 
     def events(self, kind: str = "") -> list[dict[str, Any]]:

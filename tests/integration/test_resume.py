@@ -322,6 +322,22 @@ def test_a_round_below_the_quorum_waits_for_sites_to_come_back(config: Config) -
     assert same(state(broken), state(whole))
 
 
+def test_a_node_that_is_not_back_yet_is_asked_again_who_it_is(config: Config) -> None:
+    """After everything died, Flower counts nodes as present for a minute that are not."""
+    made_run = made(config, "ucadi")
+    lost: list[int] = []
+
+    def gone_twice(node: int, message: Message) -> Message:
+        if node == 101 and message.metadata.message_type == "query" and len(lost) < 2:
+            lost.append(node)
+            return Message(Error(5, "node is not available"), reply_to=message)
+        return message
+
+    result, _ = run(made_run, fault=gone_twice)
+    assert len(lost) == 2
+    assert [sorted(r["sites"]) for r in result["rounds"]] == [["a", "b", "c"]] * 4
+
+
 def test_a_site_that_fails_by_itself_is_not_waited_for(config: Config) -> None:
     broken = config("strict", recipe="min-sites: 3\nwait-for-sites: 10000.0")
 
