@@ -39,6 +39,7 @@ class Federation:
         self.task = tiny.write_task(folder / "tasks")
         self.state = State(folder / "state")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._before: dict[str, int] = {}
         self.where: dict[str, Path] = {}  # other working folders than ours, by command
         self.extra: dict[str, dict[str, str]] = {}  # environment, by command
         self.environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -46,6 +47,7 @@ class Federation:
     def start(self, name: str, *words: object) -> subprocess.Popen[bytes]:
         """``ucadi`` with these words; what it says is in ``said(name)``."""
         with (self.folder / f"{name}.out").open("ab") as output:
+            self._before[name] = output.tell()
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-c", COMMAND.format(words[0]), *map(str, words[1:])],
                 cwd=self.where.get(name, self.folder),
@@ -60,9 +62,14 @@ class Federation:
     def said(self, name: str) -> str:
         return (self.folder / f"{name}.out").read_text(encoding="utf-8")
 
+    def news(self, name: str) -> str:
+        """What a command said since it was started last."""
+        said = (self.folder / f"{name}.out").read_bytes()
+        return said[self._before[name] :].decode("utf-8")
+
     def start_server(self) -> None:
         self.start("server", "server", self.kit / "server", "--state", self.state.folder)
-        self.until(lambda: "ready; state" in self.said("server"))
+        self.until(lambda: "ready; state" in self.news("server"))
 
     def start_site(self, name: str) -> None:
         words = ("--data", self.data / name, "--state", self.folder / f"state-{name}")
@@ -71,7 +78,7 @@ class Federation:
     def start_sites(self) -> None:
         for name in self.sizes:
             self.start_site(name)
-        self.until(lambda: all("online as node" in self.said(name) for name in self.sizes))
+        self.until(lambda: all("online as node" in self.news(name) for name in self.sizes))
 
     def supernode(self, site: str) -> psutil.Process:
         """Flower's process below the supervisor of a site."""

@@ -84,8 +84,9 @@ def machine_killed(folder: Path) -> Row:
         state = place.status()["course"]["state"]
         assert state == "interrupted", state
         place.start_server()
-        place.start_sites()
-        place.finish(place.resume())
+        for name in place.sizes:
+            place.start_site(name)
+        place.finish(place.resume())  # before any site is back
         text = f"`status` said interrupted; all started again; {told(place)}"
         return judged(place, text, begin, place.round_done(2))
 
