@@ -3,18 +3,50 @@
 import re
 from pathlib import Path
 
+import psutil
 from scenario import Row, World, begun, judged, now, scenario, world
+
+LONG = """\
+weights: size-epochs
+local-epochs: 50
+protection: {scheme: bfv, values-per-slot: 3, weights: encrypted, metrics: encrypted}
+min-sites: 3"""
+BUSY = 9.0
+"""Seconds of processor time after which a client is past its imports and trains."""
 
 
 @scenario
-def client_killed(folder: Path) -> Row:
-    """A site's client process is killed (-9) while it trains"""
+def client_killed_starting(folder: Path) -> Row:
+    """A site's client process is killed (-9) as it starts, before it has its message"""
     with world(folder) as place:
         begun(place)
         begin = now()
         place.kill(*place.find("b", "flwr-clientapp"))
         place.finish(place.processes["submit1"])
-        return judged(place, told(place), begin, place.round_done(2))
+        assert not place.events("failure"), place.everything()
+        text = f"not left out: its process was started again and answered; {told(place)}"
+        return judged(place, text, begin, place.round_done(2))
+
+
+@scenario
+def client_killed(folder: Path) -> Row:
+    """A site's client process is killed (-9) in the middle of training"""
+    with world(folder, "ucadi-long", recipe=LONG) as place:
+        begun(place)
+        place.wait(lambda: spent(place, "b") > BUSY, "b in the middle of training")
+        begin = now()
+        place.kill(*place.find("b", "flwr-clientapp"))
+        place.finish(place.processes["submit1"])
+        assert any(e["site"] == "b" for e in place.events("failure")), place.everything()
+        return judged(place, told(place), begin, place.round_done(2), LONG)
+
+
+def spent(place: World, site: str) -> float:
+    """Processor time of a site's client so far."""
+    try:
+        return max((p.cpu_times().user for p in place.find(site, "flwr-clientapp")), default=0.0)
+    except psutil.Error:
+        return 0.0
 
 
 @scenario

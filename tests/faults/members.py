@@ -128,4 +128,4 @@ def taken(place: World) -> str:
     """Who took part in each round."""
     path = place.out / "server" / "run.json"
     rounds = json.loads(path.read_text(encoding="utf-8"))["rounds"]
-    return "sites by round: " + ", ".join("".join(sorted(r["sites"])) for r in rounds)
+    return "sites by round: " + " ".join("".join(sorted(r["sites"])) for r in rounds)
