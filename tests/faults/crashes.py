@@ -8,10 +8,10 @@ from scenario import Row, World, begun, judged, now, scenario, world
 
 LONG = """\
 weights: size-epochs
-local-epochs: 50
+local-epochs: 60
 protection: {scheme: bfv, values-per-slot: 3, weights: encrypted, metrics: encrypted}
 min-sites: 3"""
-BUSY = 9.0
+BUSY = 8.0
 """Seconds of processor time after which a client is past its imports and trains."""
 
 
@@ -33,11 +33,11 @@ def client_killed(folder: Path) -> Row:
     """A site's client process is killed (-9) in the middle of training"""
     with world(folder, "ucadi-long", recipe=LONG) as place:
         begun(place)
-        place.wait(lambda: spent(place, "b") > BUSY, "b in the middle of training")
+        place.wait(lambda: spent(place, "c") > BUSY, "c in the middle of training")
         begin = now()
-        place.kill(*place.find("b", "flwr-clientapp"))
+        place.kill(*place.find("c", "flwr-clientapp"))
         place.finish(place.processes["submit1"])
-        assert any(e["site"] == "b" for e in place.events("failure")), place.everything()
+        assert any(e["site"] == "c" for e in place.events("failure")), place.everything()
         return judged(place, told(place), begin, place.round_done(2), LONG)
 
 
