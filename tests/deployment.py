@@ -15,7 +15,7 @@ from ucadi_flwr.deploy.state import State
 from ucadi_flwr.processes import free_port, stop
 from ucadi_flwr.provision import commands
 
-SECONDS = 400.0
+SECONDS = 900.0
 """Every message starts a process that imports PyTorch; four of those on two busy cores are slow."""
 
 COMMAND = """\
@@ -30,23 +30,28 @@ with reporting_errors():
 class Federation:
     """A kit, and every command of it as a process of its own, in one working folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, sizes: dict[str, int] = SIZES) -> None:
+        self.folder, self.sizes = folder, sizes
         self.kit = folder / "KIT"
-        commands.make(self.kit, f"127.0.0.1:{free_port()}", SIZES, "bfv")
-        self.data = tiny.write_sites(folder / "data", SIZES)
+        commands.make(self.kit, f"127.0.0.1:{free_port()}", sizes, "bfv")
+        self.data = tiny.write_sites(folder / "data", sizes)
         (folder / "tasks").mkdir()
         self.task = tiny.write_task(folder / "tasks")
         self.state = State(folder / "state")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._before: dict[str, int] = {}
+        self.where: dict[str, Path] = {}  # other working folders than ours, by command
+        self.extra: dict[str, dict[str, str]] = {}  # environment, by command
+        self.environment = os.environ | {"OMP_NUM_THREADS": "1"}
 
     def start(self, name: str, *words: object) -> subprocess.Popen[bytes]:
         """``ucadi`` with these words; what it says is in ``said(name)``."""
         with (self.folder / f"{name}.out").open("ab") as output:
+            self._before[name] = output.tell()
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-c", COMMAND.format(words[0]), *map(str, words[1:])],
-                cwd=self.folder,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                cwd=self.where.get(name, self.folder),
+                env=self.environment | self.extra.get(name, {}),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -57,18 +62,23 @@ class Federation:
     def said(self, name: str) -> str:
         return (self.folder / f"{name}.out").read_text(encoding="utf-8")
 
+    def news(self, name: str) -> str:
+        """What a command said since it was started last."""
+        said = (self.folder / f"{name}.out").read_bytes()
+        return said[self._before[name] :].decode("utf-8")
+
     def start_server(self) -> None:
         self.start("server", "server", self.kit / "server", "--state", self.state.folder)
-        self.until(lambda: "ready; state" in self.said("server"))
+        self.until(lambda: "ready; state" in self.news("server"))
 
     def start_site(self, name: str) -> None:
         words = ("--data", self.data / name, "--state", self.folder / f"state-{name}")
         self.start(name, "site", self.kit / name, *words, "--threads", 1)
 
     def start_sites(self) -> None:
-        for name in SIZES:
+        for name in self.sizes:
             self.start_site(name)
-        self.until(lambda: all("online as node" in self.said(name) for name in SIZES))
+        self.until(lambda: all("online as node" in self.news(name) for name in self.sizes))
 
     def supernode(self, site: str) -> psutil.Process:
         """Flower's process below the supervisor of a site."""

@@ -14,7 +14,7 @@ from ucadi_flwr.rounds import Journal
 
 POLL_SECONDS = 0.2
 GREETING_SECONDS = 300.0
-"""How long a node may take to say which site it is; its first answer imports PyTorch."""
+"""How long a node may take to say which site it is, or its weight; its process imports PyTorch."""
 
 MAX_EXAMPLES = 2**31
 """A site that claims more cases than this is refused."""
@@ -47,12 +47,17 @@ class Cohort:
     ) -> None:
         """Wait until ``wanted`` sites are present, at most ``seconds``, and go on with a quorum.
 
-        Raises :class:`FederationError` if fewer than ``quorum`` came.
+        After everything died, Flower counts nodes as present that are not back yet: who does not
+        answer is asked again. Raises :class:`FederationError` if fewer than ``quorum`` came.
         """
         deadline = time.monotonic() + seconds
-        while len(list(grid.get_node_ids())) < wanted and time.monotonic() < deadline:
+        while True:
+            late = time.monotonic() >= deadline
+            if late or len(list(grid.get_node_ids())) >= wanted:
+                lost = self.greet(grid, config)
+                if not lost or late or time.monotonic() >= deadline:
+                    break
             time.sleep(POLL_SECONDS)
-        self.greet(grid, config)
         present = [site for _, site in self.present(grid)]
         if len(present) < quorum:
             raise FederationError(
@@ -81,8 +86,12 @@ class Cohort:
                 return len(present) >= quorum
             time.sleep(POLL_SECONDS)
 
-    def greet(self, grid: Grid, config: ConfigRecord) -> None:
-        """Ask nodes that are new which site they are; two nodes cannot be the same site."""
+    def greet(self, grid: Grid, config: ConfigRecord) -> bool:
+        """Ask nodes that are new which site they are; two nodes cannot be the same site.
+
+        Whether any failed that may answer if it is asked again.
+        """
+        lost = False
         new = set(grid.get_node_ids()) - set(self.sites) - self._refused
         content = RecordDict({"config": config})
         messages = [
@@ -92,6 +101,7 @@ class Cohort:
         for reply in self.exchange(grid, messages, GREETING_SECONDS):
             if isinstance(reply, Failure):
                 self.journal.failure(0, reply.site, reply.reason)
+                lost |= reply.passing
                 continue
             node = reply.metadata.src_node_id
             try:
@@ -105,6 +115,7 @@ class Cohort:
                 self.examples[site] = examples
             else:
                 self.spectators.add(site)
+        return lost
 
     def _introduced(self, reply: Message) -> tuple[str, int, bool]:
         """The site's name, checked because files will be called by it; its cases; if it trains."""

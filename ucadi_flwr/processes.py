@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import itertools
 import os
 import signal
 import socket
@@ -103,12 +104,16 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def last_line(log: Path) -> str:
-    """What a program said last."""
+    """What a program said last: a line, or what stands in a box of Flower's."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return "no output"
-    return (text.strip().splitlines() or ["no output"])[-1].strip()
+    lines = [line.strip() for line in text.strip().splitlines()] or ["no output"]
+    if not lines[-1].startswith("╰"):
+        return lines[-1]
+    box = itertools.takewhile(lambda line: line.startswith("│"), reversed(lines[:-1]))
+    return " ".join(line.strip("│ ") for line in reversed(list(box)))
 
 
 def adopt_orphans(adopt: bool) -> None:

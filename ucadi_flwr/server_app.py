@@ -103,8 +103,11 @@ def run_cell(grid: Grid, run: RunConfig, journal: Journal) -> None:
     )
     try:
         strategy.start(grid, array_record(initial), num_rounds=rounds, train_config=config)
-    finally:  # whatever ends it, the last good model stays
-        models = _write_models(run, strategy, task, model, own)
+    except BaseException:  # whatever ends it, the last good model stays if the disk takes it
+        with contextlib.suppress(OSError):
+            _write_models(run, strategy, task, model, own)
+        raise
+    models = _write_models(run, strategy, task, model, own)
     result = {
         "strategy": {"name": recipe.name, "digest": identity.strategy},
         "seed": run.seed,

@@ -6,10 +6,12 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import tiny
+from chaos import Clock
 from federation import SIZES, Config, events, model, run, train_fault
 from flwr.app import (
     Array,
@@ -222,7 +224,8 @@ def test_a_broken_image_at_one_site_in_mid_run(config: Config, tmp_path: Path) -
 
 def test_a_late_site_is_left_out(config: Config) -> None:
     made = config("hasty", recipe="round-timeout: 5.0\nmin-sites: 2", rounds=1)
-    result, _ = run(made, fault=train_fault(102, lambda _: None))
+    with patch("ucadi_flwr.cohort.time", Clock()):
+        result, _ = run(made, fault=train_fault(102, lambda _: None))
     assert result["rounds"][0]["failures"] == [{"site": "c", "reason": "no answer within 5 s"}]
     assert sorted(result["rounds"][0]["sites"]) == ["a", "b"]
 

@@ -189,6 +189,16 @@ def test_a_declared_total_is_refused_where_weights_are_encrypted(config: Config)
         run(made, fault=strip)
 
 
+def test_a_site_has_time_to_say_its_weight(config: Config) -> None:
+    """A busy machine needs longer for it than the quorum is waited for."""
+    recipe = "protection: {scheme: bfv, weights: encrypted}\nwait-for-sites: 1.0"
+    for timeout, expected in (("", 300.0), ("\nround-timeout: 60.0", 60.0)):
+        name = f"mine{expected:.0f}"
+        _, network = run(config(name, scheme="bfv", rounds=1, recipe=recipe + timeout, name=name))
+        asked = [m for m in network.pushed if m.metadata.message_type == "query.weigh"]
+        assert [m.metadata.ttl for m in asked] == [expected] * 3
+
+
 def test_too_few_sites_for_encryption_is_said(config: Config) -> None:
     made = config("ucadi", scheme="bfv", rounds=1)
 

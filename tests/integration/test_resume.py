@@ -10,6 +10,7 @@ import pytest
 from federation import Config, events, model, opened, run, same
 from flwr.app import Array, Error, Message
 from loopback_grid import LoopbackGrid
+from safetensors import SafetensorError
 
 from ucadi_flwr import atomic
 from ucadi_flwr.checkpoints import KEPT
@@ -230,12 +231,34 @@ def test_a_full_disk_stops_the_run_at_the_round_before(
             raise OSError(28, "No space left on device")
         sync(path)
 
+    def no_tensors(*_: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
     with monkeypatch.context() as patch:
         patch.setattr(atomic, "_sync", no_room)
+        patch.setattr("ucadi_flwr.sealed_run.save_file", no_tensors)
         with pytest.raises(FederationError, match=r"checkpoint of round 3 .*No space left.*resume"):
             run(broken)
     assert full
     assert not list((broken.server / "checkpoints").glob("*.partial"))
+    resumed(broken)
+    assert same(state(broken), state(whole))
+
+
+def test_a_disk_that_is_full_at_the_last_file_stops_the_run(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = made(config, "ucadi", name="whole")
+    run(whole)
+    broken = made(config, "ucadi", name="broken")
+
+    def no_tensors(*_: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ucadi_flwr.sealed_run.save_file", no_tensors)
+        with pytest.raises(OSError, match=r"sealed.safetensors: .*No space left"):
+            run(broken)
     resumed(broken)
     assert same(state(broken), state(whole))
 
@@ -285,6 +308,22 @@ def test_a_round_below_the_quorum_waits_for_sites_to_come_back(config: Config) -
     assert sorted(result["rounds"][1]["sites"]) == ["a", "b", "c"]
     assert "waiting 120 s for sites to come back" in str(events(broken, "log"))
     assert same(state(broken), state(whole))
+
+
+def test_a_node_that_is_not_back_yet_is_asked_again_who_it_is(config: Config) -> None:
+    """After everything died, Flower counts nodes as present for a minute that are not."""
+    made_run = made(config, "ucadi")
+    lost: list[int] = []
+
+    def gone_twice(node: int, message: Message) -> Message:
+        if node == 101 and message.metadata.message_type == "query" and len(lost) < 2:
+            lost.append(node)
+            return Message(Error(5, "node is not available"), reply_to=message)
+        return message
+
+    result, _ = run(made_run, fault=gone_twice)
+    assert len(lost) == 2
+    assert [sorted(r["sites"]) for r in result["rounds"]] == [["a", "b", "c"]] * 4
 
 
 def test_a_site_that_fails_by_itself_is_not_waited_for(config: Config) -> None:

@@ -43,7 +43,7 @@ def serve(folder: Path, state: Path | None, host: str, port: int | None, say: Sa
         say(f"ready; state and logs in {place.folder}")
         while superlink.poll() is None:
             time.sleep(0.5)
-        raise _ended(log)
+        raise _ended(superlink, log)
 
 
 def own_address(kit: ServerKit, host: str, port: int) -> str:
@@ -102,7 +102,7 @@ def _wait_until_healthy(
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if superlink.poll() is not None:
-            raise _ended(log)
+            raise _ended(superlink, log)
         try:
             if health.ask(near, kit.authority, 2.0, direct=True).status == 200:
                 return
@@ -112,5 +112,10 @@ def _wait_until_healthy(
     raise FederationError(f"the SuperLink did not start within {START_SECONDS:.0f} s; see {log}")
 
 
-def _ended(log: Path) -> FederationError:
+def _ended(superlink: subprocess.Popen[bytes], log: Path) -> FederationError:
+    """Its helpers write into the same log: what they say is no reason for its being killed."""
+    if superlink.returncode < 0:
+        return FederationError(
+            f"the SuperLink was killed by signal {-superlink.returncode}; start ucadi server again"
+        )
     return FederationError(f"the SuperLink stopped by itself: {last_line(log)}; see {log}")

@@ -59,6 +59,7 @@ def submit(folder: Path, state: Path | None, order: Order) -> list[Path]:
         raise FederationError(f"{place.folder}: no server ran here; start ucadi server first")
     config.server.mkdir(parents=True, exist_ok=order.resume)
     log = config.folder / "flower.log"
+    before = log.stat().st_size if log.exists() else 0
     name = order.strategy
     with (
         tempfile.TemporaryDirectory(prefix="app-", dir=place.folder) as app,
@@ -73,7 +74,7 @@ def submit(folder: Path, state: Path | None, order: Order) -> list[Path]:
             try:
                 while process.poll() is None and not over(config, watch):
                     watch.poll()
-                    if run is None and (number := started(log)):
+                    if run is None and (number := started(log, before)):
                         run = LastRun(order.task, name, config.out, number)
                         lastrun.save(place.last_run, run)
                     time.sleep(0.3)
@@ -145,12 +146,14 @@ def over(config: RunConfig, watch: Watch) -> bool:
     return bool(watch.stopped) or (config.server / "run.json").is_file()
 
 
-def started(log: Path) -> str:
-    """The run's number, once ``flwr run`` has told it."""
+def started(log: Path, before: int = 0) -> str:
+    """The run's number, once ``flwr run`` has told it; ``before``: bytes of the log of others."""
     try:
-        found = _STARTED.search(log.read_text(encoding="utf-8", errors="replace"))
+        said = log.read_bytes()
     except OSError:
         return ""
+    new = said[before:] if len(said) >= before else said  # a long log was put aside
+    found = _STARTED.search(new.decode("utf-8", "replace"))
     return found[1] if found else ""
 
 
@@ -160,7 +163,8 @@ def results(config: RunConfig, watch: Watch, log: Path) -> list[Path]:
         raise FederationError(f"the run stopped: {watch.stopped}; --resume goes on with it")
     if not (config.server / "run.json").is_file():
         raise FederationError(
-            f"the run ended without a result: {last_line(log)}; see {log}; --resume goes on with it"
+            "the run ended without a result or a reason; was its process killed? Flower said last: "
+            f"{last_line(log)}; see {log}; --resume goes on with it"
         )
     models = sorted(config.server.glob("model*.safetensors"))
     return [p for p in (config.server / "run.json", config.server / FILE, *models) if p.exists()]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from ucadi_flwr.cohort import Cohort, Failure
+from ucadi_flwr.cohort import GREETING_SECONDS, Cohort, Failure
 from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import FederationError, QuorumError, UcadiError
 from ucadi_flwr.exchange.agreement import Agreement
@@ -61,7 +61,8 @@ class WeightExchange:
         self, grid: Grid, chosen: list[tuple[int, str]], config: ConfigRecord, name: str
     ) -> Tally:
         tally = Tally(self.agreement, self.context, name)
-        seconds, group = self.agreement.recipe.wait_for_sites, name.partition(".")[0]
+        seconds = min(self.agreement.recipe.round_timeout, GREETING_SECONDS)
+        group = name.partition(".")[0]
         asked = ConfigRecord({**config, "run": self.agreement.run, "exchange": name})
         content = RecordDict({"config": asked})
         self._reasons.clear()

@@ -216,6 +216,23 @@ def test_a_server_that_dies_says_so(own: Path, tmp_path: Path, programs: Path) -
         serve(own / "server", tmp_path / "state", "127.0.0.1", None, print)
 
 
+def test_a_server_that_is_killed_says_so(own: Path, tmp_path: Path, programs: Path) -> None:
+    """What its helpers wrote last into the log is not the reason."""
+    program(
+        programs,
+        "flower-superlink",
+        "import os\nprint('retrying', flush=True)\nos.kill(os.getpid(), 9)",
+    )
+    with pytest.raises(FederationError, match="killed by signal 9; start ucadi server again"):
+        serve(own / "server", tmp_path / "state", "127.0.0.1", None, print)
+
+
+def test_what_stands_in_a_box_is_said_in_one_line(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("before\n╭─ Error ───╮\n│ No server  │\n│ is there.  │\n╰───────────╯\n")
+    assert last_line(log) == "No server is there."
+
+
 def test_a_long_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "LARGEST_LOG", 3)
     log = tmp_path / "x.log"

@@ -95,9 +95,21 @@ def test_the_files_that_came_of_a_run(kit: Path, order: Order) -> None:
     assert started(config.folder / "none") == ""
 
 
+def test_the_number_of_a_resumed_run_is_not_that_of_the_run_before(tmp_path: Path) -> None:
+    log = tmp_path / "flower.log"
+    log.write_text("Successfully started run 1\n", encoding="utf-8")
+    before = log.stat().st_size
+    assert started(log, before) == ""
+    with log.open("a", encoding="utf-8") as more:
+        more.write("Successfully started run 2\n")
+    assert started(log, before) == "2"
+    log.write_text("Successfully started run 3", encoding="utf-8")  # a new log
+    assert started(log, before) == "3"
+
+
 def test_a_run_that_ended_early_says_why(kit: Path, order: Order) -> None:
     config, watch, log = finished(kit, order)
-    with pytest.raises(FederationError, match="without a result: the end"):
+    with pytest.raises(FederationError, match=r"its process killed\?.* said last: the end"):
         results(config, watch, log)
     Journal(config.server / "journal.jsonl").stopped("too few sites")
     watch.poll()

@@ -1,0 +1,59 @@
+"""The model that a run must end at: the same rounds over the loopback network, undisturbed."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import chaos
+import numpy as np
+from federation import configs, run
+from flwr.app import Error, Message
+from safetensors.numpy import load_file
+
+from ucadi_flwr import cohort
+from ucadi_flwr.protection.keys import SiteKey
+from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.strategy import StrategyRecipe
+from ucadi_flwr.recipes.task import TaskRecipe
+from ucadi_flwr.sealed_run import FILE, open_sealed
+
+State = dict[str, np.ndarray]
+
+
+def replay(data: Path, strategy: str, rounds: list[list[str]], recipe: str, task: str) -> State:
+    """The model if exactly these sites of the folder answer in each round."""
+    sites = sorted(path.name for path in data.iterdir())
+
+    def absent(node: int, message: Message) -> Message:
+        kind, group = message.metadata.message_type, message.metadata.group_id
+        if kind == "query" or kind == "evaluate" or sites[node - 100] in rounds[int(group) - 1]:
+            return message
+        return Message(Error(8, "not in the ledger"), reply_to=message)
+
+    least = min(map(len, rounds))
+    with tempfile.TemporaryDirectory(prefix="ucadi-replay-") as folder:
+        make = configs(Path(folder), data)
+        Path(folder, "tiny.yaml").write_text(task, encoding="utf-8")
+        extra: dict[str, Any] = {"recipe": recipe} if recipe else {}
+        sealed = strategy.startswith("ucadi")
+        config = make(strategy, scheme="bfv" if sealed else "", rounds=len(rounds), **extra)
+        config = config.model_copy(update={"nodes": len(sites) if least else 0})
+        pause, cohort.POLL_SECONDS = cohort.POLL_SECONDS, 0.001
+        try:
+            run(config, nodes=len(sites), fault=absent)
+        finally:
+            cohort.POLL_SECONDS = pause
+        assert chaos.ledger(config.server) == rounds, (chaos.ledger(config.server), rounds)
+        return model(config.server, config.task, config.strategy, Path(config.key))
+
+
+def model(server: Path, task: str, strategy: str, key: Path) -> State:
+    """The model of a run; opened with a site's key if it is sealed."""
+    if not (server / FILE).exists():
+        return load_file(server / "model.safetensors")
+    recipes = loader.load(TaskRecipe, task), loader.load(StrategyRecipe, strategy)
+    return open_sealed(server / FILE, *recipes, SiteKey.load(key)).state
+
+
+def same(a: State, b: State) -> bool:
+    return a.keys() == b.keys() and all(a[n].tobytes() == b[n].tobytes() for n in a)

@@ -1,0 +1,41 @@
+"""A long run that is killed again and again ends with every round, at the bits of its ledger."""
+
+from pathlib import Path
+
+import chaos
+import pytest
+import tiny
+from federation import configs, run
+from flwr.app import Error, Message
+from safetensors.numpy import load_file
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
+ROUNDS = 50
+
+
+@pytest.mark.timeout(900)
+def test_fifty_rounds_survive_random_deaths(tmp_path: Path) -> None:
+    data = tiny.write_sites(tmp_path / "data", chaos.SIZES)
+    config = configs(tmp_path, data)
+    wild = config("wild", recipe=chaos.RECIPE, rounds=ROUNDS, name="wild")
+    seen = chaos.survive(wild, seed=7)
+    assert seen["kills"] > 10
+    assert all(seen[what] > 3 for what in ("silences", "crashes", "answers lost"))
+    ledger = chaos.ledger(wild.server)
+    assert chaos.done_twice(wild) == 0
+    assert len(ledger) == ROUNDS
+    assert {len(sites) for sites in ledger} == {2, 3}
+
+    def absent(node: int, message: Message) -> Message:
+        if message.metadata.message_type != "train":
+            return message
+        here = "abc"[node - 100] in ledger[int(message.metadata.group_id) - 1]
+        return message if here else Message(Error(8, "not in the ledger"), reply_to=message)
+
+    calm = config("wild", recipe=chaos.RECIPE, rounds=ROUNDS, name="calm")
+    run(calm, fault=absent)
+    assert chaos.ledger(calm.server) == ledger
+    found, expected = (load_file(c.server / "model.safetensors") for c in (wild, calm))
+    assert found.keys() == expected.keys()
+    assert all(found[name].tobytes() == expected[name].tobytes() for name in found)
