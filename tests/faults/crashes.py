@@ -128,7 +128,7 @@ def told(place: World) -> str:
     failures = [f"{e['site']}: {e['reason']}" for e in place.events("failure")]
     parts = []
     if failures:
-        text = re.sub(r"\d{12,}", "…", "; ".join(dict.fromkeys(failures)))
+        text = "; ".join(dict.fromkeys(re.sub(r"\d{12,}", "…", told) for told in failures))
         parts.append(f"left out for a while: {text[:240]}")
     if resumed := place.events("resumed"):
         parts.append(f"resumed after round {', '.join(str(e['round']) for e in resumed)}")

@@ -17,8 +17,8 @@ HEAD = """\
 # What happens when something breaks
 
 Written by `make test-faults`, which plays every row with real processes on one machine: a server
-and three sites over TLS with node authentication, a tiny task, and faults while it runs. Nothing
-here is written by hand.
+and three sites over TLS with node authentication, a tiny task, and faults while it runs; the
+row over the loopback network has no processes. What was entered by hand stands under the table.
 
 - **seconds**: from the fault to the end of the round that it hit, with all that the operator does
   and all waits. Every message starts a process that imports PyTorch, and the machine was shared:
@@ -27,7 +27,7 @@ here is written by hand.
 - **same model**: the final model is, bit for bit, that of an undisturbed run over a loopback
   network in which the same sites take part in the same rounds.
 - After every row no process is left, and its folders for temporary files and for the account's
-  home are empty (matplotlib's list of fonts is not counted){clean}.
+  home are empty{clean}. Other folders are not looked at.
 
 | event | what happened | seconds | rounds lost | same model |
 |---|---|---:|---:|---|
@@ -86,6 +86,9 @@ def document(rows: dict[str, Entry]) -> str:
     dirty = [f["name"] for f in played if f["left"]]
     clean = f"; not so: {', '.join(dirty)}" if dirty else ""
     text = HEAD.format(calm=calm(played), clean=clean) + "\n".join(lines) + "\n"
+    notes = [f"- {found['event']}: {found['note']}" for found in played if "note" in found]
+    if notes:
+        text += "\nBy hand:\n\n" + "\n".join(notes) + "\n"
     if missing:
         text += "\nNot seen:\n\n" + "\n".join(missing) + "\n"
     return text + "\n" + places(played)
