@@ -1,5 +1,6 @@
 """The sites that take part: which node is which site, who is present, who has answered."""
 
+import re
 import time
 from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple, cast
@@ -18,6 +19,11 @@ GREETING_SECONDS = 300.0
 
 MAX_EXAMPLES = 2**31
 """A site that claims more cases than this is refused."""
+
+OWN_ERRORS = UcadiError.__module__
+
+_RAISED = re.compile(r"<class '(?P<kind>[\w.]+)'>:<'(?P<text>.*?)(?:'>)?$")
+"""How Flower's ClientApp tells of an exception."""
 
 
 class Failure(NamedTuple):
@@ -169,6 +175,12 @@ class Cohort:
 
 
 def _reason(reply: Message) -> str:
-    """The last line of an error's text: what the site's own exception says."""
-    text = (reply.error.reason or "").strip()
-    return text.splitlines()[-1].removesuffix("'>") if text else f"error code {reply.error.code}"
+    """What the site's own exception says, out of Flower's words around it."""
+    lines = (reply.error.reason or "").strip().splitlines()
+    if not lines:
+        return f"error code {reply.error.code}"
+    found = _RAISED.search(lines[-1])
+    if found is None:
+        return lines[-1].removesuffix("'>")
+    kind = found["kind"].rpartition(".")
+    return found["text"] if kind[0] == OWN_ERRORS else f"{kind[2]}: {found['text']}"
