@@ -51,19 +51,19 @@ def test_a_run_gives_the_model_of_the_simulation(
     federation: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = federation.folder / "out"
-    words = ("--task", "tiny", "--strategy", "ucadi", "--rounds", 2, "--out", out)
+    words = ("--task", "tiny", "--strategy", "ucadi", "--rounds", 3, "--out", out)
     begin = time.monotonic()
     submit = federation.start(
         "submit", "submit", federation.kit / "server", *words, "--state", federation.state.folder
     )
     assert submit.wait(SECONDS) == 0, federation.said("submit")
     del federation.processes["submit"]
-    print(f"two rounds took {time.monotonic() - begin:.0f} s")
-    assert "round 2/2" in federation.said("submit")
+    print(f"three rounds took {time.monotonic() - begin:.0f} s")
+    assert "round 3/3" in federation.said("submit")
     assert str(out / "server" / FILE) in federation.said("submit")
     found = status(federation)
     assert found["course"]["state"] == "finished"
-    assert found["course"]["round"] == 2
+    assert found["course"]["round"] == 3
     assert {site["site"]: site["status"] for site in found["sites"]} == dict.fromkeys(
         SIZES, "online"
     )
@@ -72,7 +72,7 @@ def test_a_run_gives_the_model_of_the_simulation(
     strategy = loader.load(StrategyRecipe, "ucadi")
     deployed = open_sealed(out / "server" / FILE, task, strategy, key)
     monkeypatch.setattr("ucadi_flwr.cohort.POLL_SECONDS", 0.001)
-    simulated = configs(tmp_path, federation.data)("ucadi", scheme="bfv")
+    simulated = configs(tmp_path, federation.data)("ucadi", scheme="bfv", rounds=3)
     run(simulated)
     own = SiteKey.load(Path(simulated.key))
     expected = open_sealed(simulated.server / FILE, task, strategy, own)
