@@ -34,7 +34,7 @@ def site_stopped(folder: Path) -> Row:
 @scenario
 def site_added(folder: Path) -> Row:
     """A third site starts after round 1 of a run that two began; min-sites 2"""
-    with world(folder, "fedavg") as place:
+    with world(folder, "fedavg", 8) as place:
         place.start_server()
         for name in ("a", "b"):
             place.start_site(name)
