@@ -161,7 +161,7 @@ def test_the_engine_s_model_is_the_loopback_s_bit_for_bit(experiment: Path) -> N
         data=str(experiment / "data"),
         sites=0, nodes=2, rounds=1, seed=0, out=str(experiment / "again"), name="x",
         threads=max(1, len(os.sched_getaffinity(0)) // 2), context="", key="", bandwidth=0,
-        holdout="", folds=0, fold=0,
+        holdout="", folds=0, fold=0, initial="", resume=False,
     )  # fmt: skip
     network = LoopbackGrid(app, config.model_dump(), 2, order=lambda replies: replies[::-1])
     run_cell(network, config, Journal(config.server / "journal.jsonl"))
