@@ -271,7 +271,7 @@ def test_an_encrypted_cell_is_opened_by_the_experiment_alone(tmp_path: Path) -> 
     assert found.models[0].file == "ucadi/seed0/model.safetensors"
     assert set(found.models[0].test) == {"a", "b", "c"}
     assert {p.name for p in (cell / "server").iterdir()} == {
-        *("journal.jsonl", "run.json", "sealed.safetensors")
+        *("journal.jsonl", "lock", "run.json", "sealed.safetensors")
     }
     opened = load_file(cell / "model.safetensors")
     server = b"".join(p.read_bytes() for p in (cell / "server").iterdir())
