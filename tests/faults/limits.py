@@ -16,7 +16,7 @@ from scenario import NotRunError, Row, World, begun, judged, now, scenario, worl
 SPARE = 16 * 2**10
 """Bytes left on the full disk: room for a line in the journal, none for a checkpoint."""
 
-WIDE = "width: 290, growth: 290"
+WIDE = "width: 330, growth: 330"
 MANY = 20
 
 
