@@ -189,7 +189,7 @@ def open_exchange(client: SiteClient, config: dict[str, Scalar], context: Contex
     agreement = Agreement(recipe, run, client.shapes, len(client.task.classes))
     node = context.node_config
     settings = RunConfig.read(context.run_config)
-    simulated = settings.cell / "sites" / client.site.name / "memory"
+    simulated = settings.own_models / client.site.name / "memory"
     memory = SiteMemory(Path(str(node.get("memory-dir", simulated))), run)
     key = _key(client, context)
     return SiteExchange(agreement, key, client.site.name, memory, client.trainable)

@@ -79,9 +79,6 @@ def test_a_resumed_run_ends_at_the_same_bits(
     whole = made(config, strategy, name="whole")
     expected, _ = run(whole)
     broken = made(config, strategy, name="broken")
-    if strategy == "central":
-        kind, group = "train", group
-
     with pytest.raises(Killed):
         run(broken, fault=central_death(group) if strategy == "central" else killing(kind, group))
     assert not (broken.server / "run.json").exists()
