@@ -40,6 +40,8 @@ _MEMBERS = struct.Struct(
 class Coefficients:
     """Integers within ±(t - 1)/2 ⇄ the coefficients of a plaintext."""
 
+    dtype: type[int] | type[float] = int
+
     def fill(self, plain: Any, row: NDArray[np.int64], channel: Channel) -> None:
         """Write a row ``(4096,)`` of int64."""
         count = len(row)

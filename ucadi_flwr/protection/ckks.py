@@ -30,6 +30,8 @@ LATTICE = Lattice(
 class Reals:
     """float64 ⇄ SEAL's canonical embedding of them."""
 
+    dtype: type[int] | type[float] = float
+
     def __init__(self) -> None:
         self._encoder = seal.CKKSEncoder(LATTICE.context)
 

@@ -30,7 +30,9 @@ _GENERATOR = struct.pack("<B", 1)  # Blake2xb
 
 
 class Encoding(Protocol):
-    """Slots of one ciphertext ⇄ a SEAL plaintext."""
+    """Slots of one ciphertext ⇄ a SEAL plaintext; ``dtype`` is that of the slots."""
+
+    dtype: type[int] | type[float]
 
     def fill(self, plain: Any, row: Row, channel: Channel) -> None:
         """Write a row ``(slots,)`` into the plaintext."""
@@ -140,7 +142,7 @@ class Vault:
     """What a key holder does: encrypt rows, and open sums. It keeps the secret key in memory."""
 
     def __init__(self, lattice: Lattice, encoding: Encoding, secret: bytes) -> None:
-        self.lattice, self._encoding = lattice, encoding
+        self.lattice, self._encoding, self.dtype = lattice, encoding, encoding.dtype
         key = seal.SecretKey()
         with Channel() as channel:
             channel.load(key, lattice.context, secret)
@@ -160,14 +162,16 @@ class Vault:
 
     def decrypt(self, payload: memoryview) -> Row:
         """``blocks × sum_size`` bytes → rows ``(blocks, slots)``, whatever they may mean."""
-        plain, cipher, rows = seal.Plaintext(), seal.Ciphertext(), []
+        plain, cipher = seal.Plaintext(), seal.Ciphertext()
         size, context = self.lattice.sum_size, self.lattice.context
+        rows = np.empty((len(payload) // size, self.lattice.slots), self.dtype)
         with Channel() as channel:
-            for start in range(0, len(payload), size):
-                channel.put(cipher, context, self.lattice.full(payload[start : start + size]))
+            for i, row in enumerate(rows):
+                wire = payload[i * size : (i + 1) * size]
+                channel.put(cipher, context, self.lattice.full(wire))
                 self._decryptor.decrypt(cipher, plain)
-                rows.append(self._encoding.read(plain, channel))
-        return np.stack(rows)
+                row[:] = self._encoding.read(plain, channel)
+        return rows
 
 
 class Adder:

@@ -75,12 +75,11 @@ class Layout:
         """How many values at the front of the flat vector get a slot each."""
         return sum(math.prod(t.shape) for t in self.tensors if not t.packed)
 
-    def flatten(self, state: State) -> NDArray[np.float32]:
-        """The state as one vector ``(values,)``; refuse other names, shapes, types or NaN."""
+    def check(self, state: State) -> None:
+        """Refuse other names, shapes, types or NaN."""
         if state.keys() != self.shapes.keys():
             odd = sorted(state.keys() ^ self.shapes.keys())
             raise ProtectionError(f"the state and the layout differ in tensor '{odd[0]}'")
-        flat = np.empty(self.values, np.float32)
         for tensor in self.tensors:
             array = state[tensor.name]
             if array.dtype != np.float32 or array.shape != tensor.shape:
@@ -88,11 +87,17 @@ class Layout:
                     f"tensor '{tensor.name}' is {array.dtype} {array.shape}, "
                     f"expected float32 {tensor.shape}"
                 )
-            flat[tensor.where] = array.ravel()
-            if not np.isfinite(flat[tensor.where]).all():
+            if not np.isfinite(array).all():
                 raise ProtectionError(
                     f"tensor '{tensor.name}' holds values that are not finite (NaN or ∞)"
                 )
+
+    def flatten(self, state: State) -> NDArray[np.float32]:
+        """The state, checked, as one vector ``(values,)``."""
+        self.check(state)
+        flat = np.empty(self.values, np.float32)
+        for tensor in self.tensors:
+            flat[tensor.where] = state[tensor.name].ravel()
         return flat
 
     def unflatten(self, flat: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

@@ -18,14 +18,14 @@ for the plan's ``max_sites``. Wide values have D = 2^45 and H = (t - 1)/2 > 2^45
 (rounding of each site's number, of the weights to 2^-40, of the result to float32).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ucadi_flwr.errors import ProtectionError
-from ucadi_flwr.protection.layout import Layout, State
+from ucadi_flwr.protection.layout import Layout, State, Tensor
 from ucadi_flwr.protection.ranges import check_ranges, usual_ranges
 
 PLAIN_MODULUS = 140_737_488_273_409
@@ -38,6 +38,7 @@ SHARE_UNITS = 2**40
 """a_i of a site with all the weight."""
 
 _WIDE_STEPS = 2**45
+_PIECE = 2**18  # values that are worked on at a time: beside the slots, a few MB
 
 
 def share(weight: int, total_weight: int) -> int:
@@ -61,30 +62,15 @@ def radix(values_per_slot: int) -> int:
     return found
 
 
-def pack(digits: NDArray[np.int64], values_per_slot: int) -> NDArray[np.int64]:
-    """Digits ``(values,)`` → slots ``(⌈values/n⌉,)``; digit k comes from the k-th n-th part."""
+def digit(slots: NDArray[np.int64], k: int, values_per_slot: int) -> NDArray[np.int64]:
+    """d_k of slots ``(slots,)``, if all their digits are within ±(R - 1)/2."""
     base = radix(values_per_slot)
-    slots = -(-len(digits) // values_per_slot)
-    packed = np.zeros(slots, np.int64)
-    for k in reversed(range(values_per_slot)):
-        part = digits[k * slots : (k + 1) * slots]
-        packed *= base
-        packed[: len(part)] += part
-    return packed
 
+    def without_lower(k: int) -> NDArray[np.int64]:
+        return (slots + base**k // 2) // base**k  # floor: the lower digits are within ±half of 0
 
-def unpack(packed: NDArray[np.int64], values: int, values_per_slot: int) -> NDArray[np.int64]:
-    """The inverse of :func:`pack`, for digits of a sum within ±(R - 1)/2."""
-    base = radix(values_per_slot)
-    half = base // 2
-    digits = np.empty((values_per_slot, len(packed)), np.int64)
-    rest = packed
-    for k in range(values_per_slot - 1):
-        following = (rest + half) // base  # floor: the digit that is left lies within ±half
-        digits[k] = rest - following * base
-        rest = following
-    digits[-1] = rest
-    return digits.ravel()[:values]
+    found = without_lower(k)
+    return found if k == values_per_slot - 1 else found - base * without_lower(k + 1)
 
 
 @dataclass(frozen=True)
@@ -107,8 +93,11 @@ class PackedModel:
     @property
     def slots(self) -> int:
         """Number of slots of one model."""
-        packed = -(-(self.layout.values - self.layout.wide_values) // self.values_per_slot)
-        return 1 + len(self.layout.tensors) + self.layout.wide_values + packed
+        return 1 + len(self.layout.tensors) + self.layout.wide_values + self._packed_slots
+
+    @property
+    def _packed_slots(self) -> int:
+        return -(-(self.layout.values - self.layout.wide_values) // self.values_per_slot)
 
     def encode(
         self, state: State, reference: State, multipliers: Mapping[str, int], share_units: int
@@ -118,20 +107,18 @@ class PackedModel:
         Raises :class:`ucadi_flwr.protection.ranges.OutOfRange` where a value does not fit.
         """
         ranges = usual_ranges(self.layout, reference, multipliers)
-        flat = self.layout.flatten(state)
-        check_ranges(self.layout, flat, ranges, multipliers)
-        alpha, fixed = share_units / SHARE_UNITS, np.empty(self.layout.values, np.int64)
+        self.layout.check(state)
+        check_ranges(self.layout, state, ranges, multipliers)
+        alpha, base = share_units / SHARE_UNITS, radix(self.values_per_slot)
+        slots = np.zeros(self.slots, np.int64)
+        slots[0], slots[1 : 1 + len(ranges)] = share_units, ranges.view(np.uint32)
+        body = slots[1 + len(ranges) :]
         for tensor, unit in zip(self.layout.tensors, self._units(ranges), strict=True):
-            fixed[tensor.where] = np.rint(flat[tensor.where].astype(np.float64) * (alpha / unit))
-        wide = self.layout.wide_values
-        return np.concatenate(
-            [
-                np.array([share_units], np.int64),
-                ranges.view(np.uint32).astype(np.int64),
-                fixed[:wide],
-                pack(fixed[wide:], self.values_per_slot),
-            ]
-        )
+            values = state[tensor.name].ravel()
+            for part, where, k in self._pieces(tensor):
+                fixed = np.rint(values[part].astype(np.float64) * (alpha / unit))
+                body[where] += fixed.astype(np.int64) * base**k
+        return slots
 
     def agreed(self, slots: NDArray[np.int64], contributions: int) -> bytes:
         """What every contribution must have in common: the codes of the ranges."""
@@ -148,13 +135,31 @@ class PackedModel:
         if not 0 < total <= SHARE_UNITS:
             raise ProtectionError(f"the shares add up to {total / SHARE_UNITS:g}")
         ranges = self._codes(slots, contributions).astype(np.uint32).view(np.float32)
-        body, wide = slots[1 + len(ranges) :], self.layout.wide_values
-        digits = unpack(body[wide:], self.layout.values - wide, self.values_per_slot)
-        fixed = np.concatenate([body[:wide], digits])
+        body = slots[1 + len(ranges) :]
         alpha, flat = total / SHARE_UNITS, np.empty(self.layout.values, np.float32)
         for tensor, unit in zip(self.layout.tensors, self._units(ranges), strict=True):
-            flat[tensor.where] = fixed[tensor.where] * (unit / alpha)
+            values = flat[tensor.where]
+            for part, where, k in self._pieces(tensor):
+                found = body[where]
+                if tensor.packed:
+                    found = digit(found, k, self.values_per_slot)
+                values[part] = found * (unit / alpha)
         return self.layout.unflatten(flat), alpha
+
+    def _pieces(self, tensor: Tensor) -> Iterator[tuple[slice, slice, int]]:
+        """Runs of a tensor's values, the slots that hold them, and as which digit.
+
+        The packed values lie in n parts of as many values as there are slots: part k is digit k.
+        """
+        start, size = tensor.where.start, tensor.where.stop - tensor.where.start
+        wide, length = self.layout.wide_values, self._packed_slots
+        done = 0
+        while done < size:
+            k, at = divmod(start + done - wide, length) if tensor.packed else (0, start + done)
+            count = min(_PIECE, size - done, length - at if tensor.packed else size)
+            first = wide + at if tensor.packed else at
+            yield slice(done, done + count), slice(first, first + count), k
+            done += count
 
     def _codes(self, slots: NDArray[np.int64], contributions: int) -> NDArray[np.int64]:
         return slots[1 : 1 + len(self.layout.tensors)] // contributions

@@ -129,5 +129,5 @@ def _model(plan: ModelPlan, found: Frame) -> tuple[int, int, dict[str, NDArray[n
     weight, total = _HEAD.unpack_from(found.payload)
     flat = np.frombuffer(found.payload, "<f4", offset=_HEAD.size).astype(np.float32)
     state = plan.layout.unflatten(flat)
-    plan.layout.flatten(state)  # refuses values that are not finite
+    plan.layout.check(state)
     return weight, total, state

@@ -60,10 +60,10 @@ def usual_ranges(
                 f"tensor '{name}' cannot have {multiplier} × its range; "
                 f"a power of two from 1 to {MAX_MULTIPLIER} is possible"
             )
-    flat = layout.flatten(reference)
+    layout.check(reference)
     ranges = np.empty(len(layout.tensors), np.float64)
     for i, tensor in enumerate(layout.tensors):
-        largest = float(np.max(np.abs(flat[tensor.where])))
+        largest = _largest(reference[tensor.name])
         usual = (HEADROOM * largest or 1.0) if tensor.packed else WIDE_RANGE
         ranges[i] = usual * multipliers.get(tensor.name, 1)
     return np.minimum(ranges, np.finfo(np.float32).max).astype(np.float32)
@@ -71,14 +71,14 @@ def usual_ranges(
 
 def check_ranges(
     layout: Layout,
-    flat: NDArray[np.float32],
+    state: State,
     ranges: NDArray[np.float32],
     multipliers: Mapping[str, int],
 ) -> None:
     """Raise :class:`OutOfRange` with what every tensor needs, unless all values fit."""
     needed = {}
     for tensor, limit in zip(layout.tensors, ranges.tolist(), strict=True):
-        largest = float(np.max(np.abs(flat[tensor.where])))
+        largest = _largest(state[tensor.name])
         if largest > limit:
             factor = 2 ** math.ceil(math.log2(largest / limit))
             needed[tensor.name] = max(2, factor) * multipliers.get(tensor.name, 1)
@@ -88,3 +88,7 @@ def check_ranges(
                 )
     if needed:
         raise OutOfRange(needed)
+
+
+def _largest(array: NDArray[np.float32]) -> float:
+    return max(float(array.max()), -float(array.min()))

@@ -12,17 +12,16 @@ from ucadi_flwr.protection.tags import LinearMac, Pads, Tags
 
 @dataclass(frozen=True)
 class Scheme:
-    """One scheme that encrypts; ``dtype`` is that of its slots."""
+    """One scheme that encrypts."""
 
     lattice: Lattice
     encoding: Callable[[], Encoding]
     tags: Tags
-    dtype: type[int] | type[float]
 
 
 _SCHEMES = {
-    "bfv": Scheme(bfv.LATTICE, bfv.Coefficients, LinearMac(), int),
-    "ckks": Scheme(ckks.LATTICE, ckks.Reals, Pads(), float),
+    "bfv": Scheme(bfv.LATTICE, bfv.Coefficients, LinearMac()),
+    "ckks": Scheme(ckks.LATTICE, ckks.Reals, Pads()),
 }
 
 _TOTALS = {"none": 2**62, "bfv": HALF, "ckks": 2**40}

@@ -105,7 +105,7 @@ class SealedSite:
         if header.binding in self._sealed:
             raise ProtectionError(f"the {occasion} is sealed already; a repeat is a new attempt")
         tags, members = self._scheme.tags, (self.member,)
-        rows = np.zeros(rows_shape(plan, self._scheme), self._scheme.dtype)
+        rows = np.zeros(rows_shape(plan, self._scheme), self._vault.dtype)
         slots = rows.reshape(-1)
         slots[tags.count :][: len(body)] = body
         agreement = self._agreement(header, plan.codec.agreed(body, 1))

@@ -27,6 +27,7 @@ from ucadi_flwr.protection.derive import derive
 from ucadi_flwr.protection.lattice import Row
 from ucadi_flwr.protection.packing import HALF, PLAIN_MODULUS
 
+_BLOCKS = 64
 _LIMB = 24  # bits: t is two limbs, and 4096 products of two limbs fit an int64
 
 
@@ -91,7 +92,13 @@ class Pads:
 
 
 def _inner_products(rows: NDArray[np.int64], rho: NDArray[np.int64]) -> list[list[int]]:
-    """Σ_j ρ_kj·m_bj mod t, by tag k and block b, in limbs that cannot overflow an int64."""
+    """Σ_j ρ_kj·m_bj mod t, by tag k and block b; some blocks at a time, to save memory."""
+    parts = [_products_of(rows[i : i + _BLOCKS], rho) for i in range(0, len(rows), _BLOCKS)]
+    return [[h for part in parts for h in part[k]] for k in range(len(rho))]
+
+
+def _products_of(rows: NDArray[np.int64], rho: NDArray[np.int64]) -> list[list[int]]:
+    """The same of few blocks, in limbs that cannot overflow an int64."""
     values = rows + (rows >> 63 & PLAIN_MODULUS)  # modulo t: t is added to what is negative
     mask = (1 << _LIMB) - 1
     limbs = [values >> _LIMB, values & mask]

@@ -10,10 +10,9 @@ from ucadi_flwr.protection.packing import (
     PLAIN_MODULUS,
     SHARE_UNITS,
     PackedModel,
-    pack,
+    digit,
     radix,
     share,
-    unpack,
 )
 
 EACH = pytest.mark.parametrize("n", [2, 3, 4])
@@ -25,25 +24,46 @@ def test_radix_is_the_largest_odd_one(n: int) -> None:
     assert radix(n) ** n <= PLAIN_MODULUS < (radix(n) + 2) ** n
 
 
+def slots_of(digits: np.ndarray, n: int) -> list[int]:
+    """The docstring's equation in Python's integers; digits ``(n, slots)``."""
+    return [sum(int(d) * radix(n) ** k for k, d in enumerate(column)) for column in digits.T]
+
+
 @EACH
-@pytest.mark.parametrize("values", [0, 1, 2, 3, 4, 5, 1001])
-def test_pack_and_unpack_all_digits(n: int, values: int) -> None:
+def test_digits_come_back(n: int) -> None:
     half = radix(n) // 2
-    digits = np.random.default_rng(values).integers(-half, half, values, endpoint=True)
-    digits[: values // 3] = half
-    digits[values // 3 : values // 2] = -half
-    packed = pack(digits, n)
-    assert len(packed) == -(-values // n)
-    assert (np.abs(packed) <= HALF).all()
-    assert (unpack(packed, values, n) == digits).all()
+    digits = np.random.default_rng(n).integers(-half, half, (n, 1001), endpoint=True)
+    digits[:, :5], digits[:, 5:9] = half, -half
+    digits[0, 9:12], digits[-1, 12:15] = half, -half
+    slots = np.array(slots_of(digits, n))
+    assert (np.abs(slots) <= HALF).all()
+    for k in range(n):
+        assert (digit(slots, k, n) == digits[k]).all()
 
 
-def test_packing_is_what_the_equation_says() -> None:
-    r = radix(3)
-    assert pack(np.array([1, -2, 3, 4, 5, -6]), 3).tolist() == [
-        1 + 3 * r + 5 * r**2,
-        -2 + 4 * r - 6 * r**2,
+@EACH
+@pytest.mark.parametrize("values", [4097, 4098, 4100, 3 * 2**18 + 1])
+def test_a_model_becomes_the_slots_of_the_equation(n: int, values: int) -> None:
+    """Two packed tensors and one wide, whatever runs they are worked on in; and back."""
+    layout = Layout({"v": (1, 4099), "w": (1, values), "b": (5,)})
+    codec = PackedModel(layout, n, 3)
+    rng = np.random.default_rng(values)
+    state = {k: rng.normal(0, 1, s).astype(np.float32) for k, s in layout.shapes.items()}
+    slots = codec.encode(state, state, {}, SHARE_UNITS)
+    ranges = slots[1:4].astype(np.uint32).view(np.float32).tolist()
+    steps = [2**45, codec.steps, codec.steps]
+    fixed = [
+        np.rint(state[t.name].ravel().astype(np.float64) * (1.0 / (r / d))).astype(np.int64)
+        for t, r, d in zip(layout.tensors, ranges, steps, strict=True)
     ]
+    digits = np.zeros((n, -(-(4099 + values) // n)), np.int64)
+    digits.reshape(-1)[: 4099 + values] = np.concatenate(fixed[1:])
+    assert len(slots) == codec.slots
+    assert slots.tolist() == [*slots[:4].tolist(), *fixed[0].tolist(), *slots_of(digits, n)]
+    back, _ = codec.decode(slots, 1)
+    for name, limit in (("b", 2.0**-20), ("v", 1.0), ("w", 1.0)):
+        unit = limit if name == "b" else 2 * np.abs(state[name]).max() / codec.steps
+        assert np.abs(back[name] - state[name]).max() <= unit
 
 
 @EACH

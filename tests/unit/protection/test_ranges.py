@@ -31,7 +31,7 @@ def with_value(name: str, value: float) -> dict[str, np.ndarray]:
 
 def fits(state: dict[str, np.ndarray], multipliers: dict[str, int]) -> None:
     ranges = usual_ranges(LAYOUT, STATE, multipliers)
-    check_ranges(LAYOUT, LAYOUT.flatten(state), ranges, multipliers)
+    check_ranges(LAYOUT, state, ranges, multipliers)
 
 
 def test_the_rule() -> None:

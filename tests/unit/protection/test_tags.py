@@ -5,7 +5,7 @@ import pytest
 
 from ucadi_flwr.protection.derive import derive
 from ucadi_flwr.protection.packing import HALF, PLAIN_MODULUS
-from ucadi_flwr.protection.tags import LinearMac, Pads
+from ucadi_flwr.protection.tags import _BLOCKS, LinearMac, Pads
 
 KEY, AGREED = b"k" * 32, b"a" * 16
 ROWS = np.random.default_rng(0).integers(-HALF, HALF, (3, 50), endpoint=True)
@@ -35,6 +35,11 @@ def slow_tags(rows: np.ndarray, members: list[str]) -> list[int]:
 
 def test_the_equation() -> None:
     assert LinearMac().of(KEY, AGREED, ROWS, ["a", "b"]).tolist() == slow_tags(ROWS, ["a", "b"])
+
+
+def test_the_equation_over_many_blocks() -> None:
+    rows = np.resize(ROWS, (2 * _BLOCKS + 1, 5))
+    assert LinearMac().of(KEY, AGREED, rows, ["a"]).tolist() == slow_tags(rows, ["a"])
 
 
 def test_tags_add_up_as_slots_do() -> None:
