@@ -67,7 +67,8 @@ def digit(slots: NDArray[np.int64], k: int, values_per_slot: int) -> NDArray[np.
     base = radix(values_per_slot)
 
     def without_lower(k: int) -> NDArray[np.int64]:
-        return (slots + base**k // 2) // base**k  # floor: the lower digits are within ±half of 0
+        power = int(base**k)
+        return (slots + power // 2) // power  # floor: the lower digits are within ±half of 0
 
     found = without_lower(k)
     return found if k == values_per_slot - 1 else found - base * without_lower(k + 1)
