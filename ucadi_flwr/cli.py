@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress as Bars
 
 from ucadi_flwr.commands import keys
+from ucadi_flwr.commands.bar import progress_bar
 from ucadi_flwr.commands.open_run import open_run
 from ucadi_flwr.commands.personalise import personalise
 from ucadi_flwr.commands.provision import provision
@@ -65,13 +64,7 @@ def prepare(
     ] = MIN_SLICES,
 ) -> None:
     """Turn a hospital's DICOM tree into NIfTI files and a manifest, without identifiers."""
-    console = Console(stderr=True)
-    with Bars(console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("reading headers", total=None)
-
-        def advance(done: int, total: int) -> None:
-            bars.update(task, description="series", completed=done, total=total)
-
+    with progress_bar("reading headers", "series") as advance:
         result = prepare_tree(source, output, min_slices, advance)
     print(result.summary())
 
