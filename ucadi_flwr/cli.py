@@ -16,6 +16,7 @@ from ucadi_flwr.commands.provision import provision
 from ucadi_flwr.commands.seal import seal
 from ucadi_flwr.commands.server import server
 from ucadi_flwr.commands.site import site
+from ucadi_flwr.commands.slices import slices
 from ucadi_flwr.commands.status import status
 from ucadi_flwr.commands.submit import submit
 from ucadi_flwr.data.prepare import prepare as prepare_tree
@@ -35,7 +36,7 @@ app = typer.Typer(
 
 app.add_typer(keys.app, name="keys")
 app.command("open")(open_run)
-for command in (personalise, provision, seal, server, site, submit, status):
+for command in (personalise, provision, seal, server, site, slices, submit, status):
     app.command()(command)
 
 
