@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress as Bars
 
 from ucadi_flwr.commands import keys
+from ucadi_flwr.commands.bar import progress_bar
 from ucadi_flwr.commands.open_run import open_run
 from ucadi_flwr.commands.personalise import personalise
 from ucadi_flwr.commands.provision import provision
 from ucadi_flwr.commands.seal import seal
 from ucadi_flwr.commands.server import server
 from ucadi_flwr.commands.site import site
+from ucadi_flwr.commands.slices import slices
 from ucadi_flwr.commands.status import status
 from ucadi_flwr.commands.submit import submit
 from ucadi_flwr.data.prepare import prepare as prepare_tree
@@ -36,7 +36,7 @@ app = typer.Typer(
 
 app.add_typer(keys.app, name="keys")
 app.command("open")(open_run)
-for command in (personalise, provision, seal, server, site, submit, status):
+for command in (personalise, provision, seal, server, site, slices, submit, status):
     app.command()(command)
 
 
@@ -65,13 +65,7 @@ def prepare(
     ] = MIN_SLICES,
 ) -> None:
     """Turn a hospital's DICOM tree into NIfTI files and a manifest, without identifiers."""
-    console = Console(stderr=True)
-    with Bars(console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("reading headers", total=None)
-
-        def advance(done: int, total: int) -> None:
-            bars.update(task, description="series", completed=done, total=total)
-
+    with progress_bar("reading headers", "series") as advance:
         result = prepare_tree(source, output, min_slices, advance)
     print(result.summary())
 

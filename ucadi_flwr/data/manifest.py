@@ -66,13 +66,14 @@ _Offence = tuple[int, str]
 
 
 def read_manifest(
-    folder: Path, labels: Collection[str], default_site: str | None = None
+    folder: Path, labels: Collection[str] | None, default_site: str | None = None
 ) -> list[Case]:
     """Read a site's manifest, in the order of its rows; ``labels`` are those a row may have.
 
-    Without a ``site`` column, the site is ``default_site`` or else the folder's name. A patient
-    key means one person throughout a manifest, whatever the site. Raises DataError, one line
-    that names file, lines and remedy, for anything that is not as described above.
+    None is any label. Without a ``site`` column, the site is ``default_site``, or the folder's
+    name if that is None. A patient key means one person throughout a manifest, whatever the site.
+    Raises DataError, one line that names file, lines and remedy, for anything that is not as
+    described above.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; name a site's folder with its manifest")
@@ -87,7 +88,7 @@ def read_manifest(
         paths = _find_images(root, manifest, header, rows)
     except OSError as error:
         raise DataError(f"{root}: cannot be read ({error.strerror}); mend its rights") from error
-    site = default_site or root.name
+    site = root.name if default_site is None else default_site
     return [
         Case(
             name=row.values.get("name") or row.values["file"],
@@ -195,7 +196,7 @@ def _identifies(column: str) -> bool:
     return plain in _IDENTIFYING or any(part in plain for part in _IDENTIFYING_PARTS)
 
 
-def _check_values(manifest: Path, rows: Sequence[_Row], labels: Collection[str]) -> None:
+def _check_values(manifest: Path, rows: Sequence[_Row], labels: Collection[str] | None) -> None:
     def offences(column: str, bad: Callable[[str], bool]) -> list[_Offence]:
         values = ((row.line, row.values.get(column)) for row in rows)
         return [(line, _quote(v)) for line, v in values if v is not None and bad(v)]
@@ -203,9 +204,11 @@ def _check_values(manifest: Path, rows: Sequence[_Row], labels: Collection[str])
     for column in _COLUMNS:
         strange = offences(column, lambda v: not v.isprintable() or len(v) > _MAX_TEXT)
         _refuse(manifest, f"{column} is not one plain line", strange, "write it again")
-    valid = f"labels are {', '.join(sorted(labels))}"
-    _refuse(manifest, "label is empty", offences("label", lambda v: not v), f"fill it in: {valid}")
-    _refuse(manifest, "unknown label", offences("label", lambda v: v not in labels), valid)
+    valid = "" if labels is None else f"labels are {', '.join(sorted(labels))}"
+    fill_in = f"fill it in: {valid}" if valid else "fill it in"
+    _refuse(manifest, "label is empty", offences("label", lambda v: not v), fill_in)
+    if labels is not None:
+        _refuse(manifest, "unknown label", offences("label", lambda v: v not in labels), valid)
     for column in ("name", "file", "patient", "site"):
         empty = offences(column, lambda v: not v)
         _refuse(manifest, f"{column} is empty", empty, "fill it in, or remove the row")
@@ -266,7 +269,7 @@ def _by_name(root: Path) -> Callable[[str], Path | str]:
     index: defaultdict[str, list[Path]] = defaultdict(list)
     for folder in (root, root / "images"):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if (stem := _stem(path)) is not None:
+            if (stem := image_stem(path)) is not None:
                 index[stem].append(path)
 
     def find(name: str) -> Path | str:
@@ -290,14 +293,14 @@ def _by_file(root: Path) -> Callable[[str], Path | str]:
         path = root / relative
         if not os.access(path, os.R_OK):
             return "does not exist or may not be read"
-        if path == root or _stem(path) is None:
+        if path == root or image_stem(path) is None:
             return f"is not a DICOM folder or one of {', '.join(SUFFIXES)}"
         return path
 
     return find
 
 
-def _stem(path: Path) -> str | None:
+def image_stem(path: Path) -> str | None:
     """Give the name an image goes by: without its suffix, or a folder's name; None if neither."""
     if path.is_dir():
         return path.name

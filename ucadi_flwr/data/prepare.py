@@ -15,15 +15,12 @@ must not leave the hospital. Folder and file names may hold names, so they stand
 only. Pixels are copied as they are: text burned into an image is not removed.
 """
 
-import csv
 import gzip
 import re
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel
@@ -31,10 +28,14 @@ from nibabel.affines import voxel_sizes
 
 from ucadi_flwr.data.dicom import Scan, Volume, decode_series, find_series
 from ucadi_flwr.data.series import MIN_SLICES, Excluded, Reason, Series, inspect_series
+from ucadi_flwr.data.site_folder import (
+    Progress,
+    count_reasons,
+    new_site,
+    refuse_overwrite,
+    write_rows,
+)
 from ucadi_flwr.errors import DataError
-
-Progress = Callable[[int, int], None]
-"""Called after every series with the number done and the number of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +92,11 @@ class PrepareResult:
 
     def summary(self) -> str:
         """Say in a few lines what was kept and left out, and what is left for a person to do."""
+        reasons = count_reasons(row.reason for row in self.excluded)
         return "\n".join(
             [
                 f"{len(self.kept)} series kept in {self.output / 'images'}",
-                f"{len(self.excluded)} left out{_reasons(self.excluded)}: see excluded.csv",
+                f"{len(self.excluded)} left out{reasons}: see excluded.csv",
                 f"{self.other_files} other files passed over",
                 f"Next: fill in the empty label column of {self.output / 'manifest.csv'}; "
                 f"{self.key} says who is who and must stay here",
@@ -117,7 +119,9 @@ def prepare(
         raise DataError(f"min-slices is {min_slices}: a volume has at least 2 slices")
     output = output_dir.resolve()
     key = output.with_name(f"{output.name}.key.tsv")  # .csv could pass for a manifest
-    _refuse_overwrite(output, key)
+    refuse_overwrite(output)
+    if key.exists():
+        raise DataError(f"{key}: the key of an earlier output exists; move it or choose another")
     scan = find_series(input_dir)
     if not scan.series and not scan.unreadable:
         raise DataError(f"{input_dir}: no DICOM images among {scan.other_files} files")
@@ -136,10 +140,11 @@ def prepare(
             excluded.append(LeftOut(name, "", 0, Reason.UNREADABLE, detail))
         if not kept:
             first = f"{excluded[0].reason}: {excluded[0].detail}"
-            raise DataError(f"{input_dir}: nothing to keep{_reasons(excluded)}; first {first}")
-        _write_rows(folder / "manifest.csv", Kept, kept)
-        _write_rows(folder / "excluded.csv", LeftOut, excluded)
-        _write_rows(key_file, KeyRow, _key_rows(scan, input_dir), delimiter="\t")
+            reasons = count_reasons(row.reason for row in excluded)
+            raise DataError(f"{input_dir}: nothing to keep{reasons}; first {first}")
+        write_rows(folder / "manifest.csv", Kept, kept)
+        write_rows(folder / "excluded.csv", LeftOut, excluded)
+        write_rows(key_file, KeyRow, _key_rows(scan, input_dir), delimiter="\t")
     return PrepareResult(output, key, tuple(kept), tuple(excluded), scan.other_files)
 
 
@@ -209,54 +214,23 @@ def _key_rows(scan: Scan, root: Path) -> list[KeyRow]:
     return rows
 
 
-def _write_rows(
-    path: Path, kind: type, rows: Sequence[Kept | LeftOut | KeyRow], delimiter: str = ","
-) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(kind)], delimiter=delimiter)
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-
-
 def _plain(text: str) -> str:
     """Keep a short technical word: no control characters, nothing a spreadsheet would run."""
     return re.sub(r"[^\w .,/()+-]", "", text).lstrip("+- ")[:40]
 
 
-def _reasons(excluded: Iterable[LeftOut]) -> str:
-    counts = Counter(row.reason for row in excluded)
-    shown = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
-    return f" ({shown})" if shown else ""
-
-
-def _refuse_overwrite(output: Path, key: Path) -> None:
-    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise DataError(f"{output}: exists and is not an empty folder; choose another output")
-    if key.exists():
-        raise DataError(f"{key}: the key of an earlier output exists; move it or choose another")
-    if not output.parent.is_dir():
-        raise DataError(f"{output.parent}: no such folder; create it first")
-
-
 @contextmanager
 def _all_or_nothing(output: Path, key: Path) -> Iterator[tuple[Path, Path]]:
-    """Give a folder and a key file in a hidden sibling to write to; move both once all is well."""
-    work: Path | None = None
+    """Give a folder and a key file to write to; the key is placed first, and goes with it."""
+    placed = False
     try:
-        work = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))  # mode 0700
-        folder, key_file = work / "output", work / "key.tsv"
-        folder.mkdir(mode=0o700)
-        (folder / "images").mkdir()
-        key_file.touch(mode=0o600)
-        yield folder, key_file
-        key_file.replace(key)
-        try:
-            folder.replace(output)
-        except BaseException:
+        with new_site(output) as folder:
+            key_file = folder.with_name("key.tsv")
+            key_file.touch(mode=0o600)
+            yield folder, key_file
+            key_file.replace(key)
+            placed = True
+    except BaseException:
+        if placed:
             key.unlink()
-            raise
-    except OSError as error:
-        raise DataError(f"{output}: cannot be written ({error.strerror})") from error
-    finally:
-        if work is not None:
-            shutil.rmtree(work, ignore_errors=True)
+        raise

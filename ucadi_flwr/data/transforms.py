@@ -131,6 +131,8 @@ def read_ct(path: Path) -> torch.Tensor:
             if len(image.shape) != 3:
                 raise ValueError(f"not one 3D volume but an array of shape {image.shape}")
             _check_size(image.shape)
+            if not math.prod(image.shape) or np.isnan(nibabel.io_orientation(image.affine)).any():
+                raise ValueError("has no voxels, or an affine that gives them no place")
             hu, affine = image.get_fdata(dtype=np.float32), image.affine
     volume = MetaTensor(torch.from_numpy(np.ascontiguousarray(hu)[None]), affine)
     upright = Orientation(axcodes="LPS", labels=None)(volume)

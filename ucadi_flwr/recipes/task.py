@@ -14,6 +14,9 @@ Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Voxels = Annotated[int, Field(ge=8, le=1024)]
 
+S0_WINDOW_HU = (-1200.0, 600.0)
+"""HU outside are clipped (S0 Methods)."""
+
 VGG_SIDE = 32
 """Pixels: five poolings halve a side five times."""
 
@@ -54,7 +57,7 @@ class CtVolume(Section):
         Annotated[int, Field(ge=16, le=1024)],
         Annotated[int, Field(ge=16, le=1024)],
     ] = (16, 128, 128)
-    window_hu: tuple[float, float] = (-1200.0, 600.0)
+    window_hu: tuple[float, float] = S0_WINDOW_HU
     mean_hu: float = -604.2288900583559
     sd_hu: Positive = 489.42172740885655
     test_samples: int = Field(5, ge=1, le=64, description="slice samples averaged per test CT")

@@ -87,6 +87,19 @@ def test_default_site_stands_in_for_a_site_column_only(site: Path) -> None:
     assert read_manifest(site, LABELS, default_site="north")[0].site == "south"
 
 
+def test_an_empty_default_site_shows_that_there_is_no_column(site: Path) -> None:
+    write(site, HEADER, "a,covid,p1")
+    assert read_manifest(site, LABELS, default_site="")[0].site == ""
+
+
+def test_without_a_list_any_label_may_be_there_but_none_missing(site: Path) -> None:
+    write(site, HEADER, "a,one thing,p1", "b,another,p2")
+    assert [case.label for case in read_manifest(site, None)] == ["one thing", "another"]
+    write(site, HEADER, "a,,p1")
+    with pytest.raises(DataError, match=r"label is empty: line 2; fill it in$"):
+        read_manifest(site, None)
+
+
 def test_split_is_read_where_given(site: Path) -> None:
     write(site, HEADER + ",split", "a,covid,p1,train", "b,covid,p2,validation", "c,covid,p3,test")
     assert [case.split for case in read_manifest(site, LABELS)] == ["train", "validation", "test"]

@@ -279,7 +279,7 @@ def test_unwritable_place_is_told(
     def refuse(**_: object) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("ucadi_flwr.data.prepare.tempfile.mkdtemp", refuse)
+    monkeypatch.setattr("ucadi_flwr.data.site_folder.tempfile.mkdtemp", refuse)
     with pytest.raises(DataError, match=r"cannot be written \(Permission denied\)"):
         prepare(hospital, tmp_path / "out", min_slices=4)
 

@@ -145,6 +145,20 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
         read_ct(write_nifti(tmp_path / "4d.nii", np.zeros((4, 4, 4, 2), np.int16)))
 
 
+def test_a_volume_without_voxels_or_without_a_place_is_named(tmp_path: Path) -> None:
+    hu = np.zeros((4, 5, 6), np.int16)
+    flat, unknown = np.diag([1.0, 1, 0, 1]), np.diag([1.0, np.nan, 1, 1])
+    for broken, affine in ((hu, flat), (hu, unknown), (hu[:, :, :0], np.eye(4))):
+        image = nib.Nifti1Image(broken, np.eye(4))
+        for row, name in zip(affine, ("srow_x", "srow_y", "srow_z"), strict=False):
+            image.header[name] = row
+        raw = image.header.copy()
+        raw["vox_offset"], raw["magic"], raw["sform_code"] = 352, b"n+1", 1
+        (tmp_path / "a.nii").write_bytes(raw.binaryblock + bytes(4) + broken.tobytes("F"))
+        with pytest.raises(DataError, match=r"a\.nii: not readable as an image"):
+            read_ct(tmp_path / "a.nii")
+
+
 def test_a_header_that_claims_too_much_is_refused(tmp_path: Path) -> None:
     header = nib.Nifti1Header()
     header.set_data_shape((30_000, 30_000, 30_000))
