@@ -61,7 +61,8 @@ def task(tmp_path: Path) -> Path:
 def test_the_last_two_dense_layers_are_retrained(
     config: Config, pictures: Path, task: Path
 ) -> None:
-    made = config("ftl", task=str(task), data=str(pictures), rounds=1)
+    frozen = "tailoring: {epochs: 2, fine-tune: head, alignment: {mu: 1.0, decay: linear}}"
+    made = config("frozen", recipe=frozen, task=str(task), data=str(pictures), rounds=1)
     result, _ = run(made)
     shared = model(made)
     mine = load_file(made.own_models / "b.safetensors")

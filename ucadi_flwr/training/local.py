@@ -95,9 +95,10 @@ def _train(
             optimizer.step()
         mean_loss = float(total) / seen
         if not math.isfinite(mean_loss):
+            lower = "tailoring.learning-rate or its alignment.mu" if align else "the learning rate"
             raise TrainingError(
-                f"the training loss is {mean_loss} in epoch {epoch + 1}; lower "
-                "training.learning-rate, or look for broken images"
+                f"the training loss is {mean_loss} in epoch {epoch + 1}; lower {lower}, or look "
+                "for broken images"
             )
     return mean_loss
 

@@ -66,7 +66,8 @@ def hospital(
 
 
 def test_it_tells_before_and_after_and_writes_what_it_changed(hospital: Hospital) -> None:
-    code, out, err = hospital.run()
+    strategy = hospital.strategy("{epochs: 5, fine-tune: head, alignment: {mu: 1.0}}")
+    code, out, err = hospital.run(strategy=strategy)
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0].startswith("north: 12 cases to train, 4 to test; ")

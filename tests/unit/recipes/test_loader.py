@@ -213,7 +213,7 @@ def test_strategies_that_cannot_work_say_why(overrides: dict[str, object], messa
 def test_s2_s_sections_load() -> None:
     ftl = loader.load(StrategyRecipe, "ftl")
     assert ftl.tailoring is not None
-    assert ftl.tailoring.fine_tune == "head"
+    assert ftl.tailoring.fine_tune == "all"
     assert loader.load(StrategyRecipe, "fedbn").local == "normalisation"
     named = loader.load(StrategyRecipe, "fedavg", {"local": ["layer4", "fc"]})
     assert named.local == ("layer4", "fc")

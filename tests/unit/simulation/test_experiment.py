@@ -21,7 +21,7 @@ def test_a_key_in_a_section_is_for_the_strategies_that_have_it(tmp_path: Path) -
     fedavg, ftl = made.strategies
     assert fedavg.tailoring is None
     assert ftl.tailoring is not None
-    assert (ftl.tailoring.epochs, ftl.tailoring.fine_tune) == (9, "head")
+    assert (ftl.tailoring.epochs, ftl.tailoring.fine_tune) == (9, "all")
     assert fedavg.round_timeout == ftl.round_timeout == 7.0
 
 
