@@ -138,7 +138,7 @@ def test_a_loss_that_is_not_finite_stops_with_advice() -> None:
     with pytest.raises(TrainingError, match="nan in epoch 1; lower the learning rate, or"):
         train(make_model(), Blobs(scale=math.nan), S0, work(), CPU)
     aligned = work(alignment=Alignment(mu=1.0))
-    with pytest.raises(TrainingError, match="lower tailoring.learning-rate or its alignment.mu"):
+    with pytest.raises(TrainingError, match=r"lower tailoring\.learning-rate or its alignment\.mu"):
         train(make_model(), Blobs(scale=math.nan), S0, aligned, CPU)
 
 
