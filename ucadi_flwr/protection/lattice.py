@@ -8,6 +8,7 @@ its primes and a seed, in a frame that is written here.
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -175,7 +176,7 @@ class Vault:
 
 
 class Adder:
-    """What the server does: add contributions up, in the memory of two, without a key."""
+    """What the server does: add contributions up, in the memory of their sum, without a key."""
 
     def __init__(self, lattice: Lattice) -> None:
         self.lattice = lattice
@@ -184,18 +185,34 @@ class Adder:
 
     def add(self, payload: memoryview) -> None:
         """Add ``blocks × fresh_size`` bytes; all or, if SEAL refuses any, nothing."""
-        size, loaded = self.lattice.fresh_size, []
+        first, done = not self._sums, 0
+        try:
+            for cipher in self._load(payload):
+                if first:
+                    self._sums.append(cipher)
+                else:
+                    self._evaluator.add_inplace(self._sums[done], cipher)
+                done += 1
+        except ProtectionError:
+            if first:
+                self._sums = []
+            else:
+                self._take_back(payload[: done * self.lattice.fresh_size])
+            raise
+
+    def _load(self, payload: memoryview) -> Iterator[Any]:
+        size = self.lattice.fresh_size
         with Channel() as channel:
             for start in range(0, len(payload), size):
                 cipher = seal.Ciphertext()
                 members = self.lattice.fresh(payload[start : start + size])
                 channel.put(cipher, self.lattice.context, members)
-                loaded.append(cipher)
-        if not self._sums:
-            self._sums = loaded
-            return
-        for own, other in zip(self._sums, loaded, strict=True):
-            self._evaluator.add_inplace(own, other)
+                yield cipher
+
+    def _take_back(self, payload: memoryview) -> None:
+        """Subtract the first blocks again, which is exact."""
+        for own, cipher in zip(self._sums, self._load(payload), strict=False):
+            self._evaluator.sub_inplace(own, cipher)
 
     def result(self) -> bytes:
         """The sum so far, ``blocks × sum_size`` bytes."""

@@ -55,7 +55,7 @@ class Roll:
 
 
 class SealedSum:
-    """Σ of contributions, one at a time, in the memory of two and whatever their number."""
+    """Σ of contributions, one at a time, in the memory of their sum whatever their number."""
 
     def __init__(
         self, context: ServerContext, plan: Plan, occasion: Occasion, min_sites: int = 3

@@ -82,6 +82,34 @@ def test_random_bytes_open_as_garbage_and_harm_nothing(vault: Vault) -> None:
     assert vault.decrypt(memoryview(rng.bytes(bfv.LATTICE.sum_size))).shape == (1, 4096)
 
 
+@pytest.mark.parametrize("block", [0, 1, 2])
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_contribution_is_added_whole_or_not(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch, block: int, before: int
+) -> None:
+    """SEAL takes whatever bytes fit, so its refusal is played."""
+    rows = np.arange(3 * 4096).reshape(3, 4096)
+    adder, wire = Adder(bfv.LATTICE), memoryview(vault.encrypt(rows))
+    for _ in range(before):
+        adder.add(wire)
+    sum_before = adder.result()
+    fresh, calls = Lattice.fresh, iter(range(99))
+
+    def refuse(lattice: Lattice, wire: memoryview) -> bytes:
+        if next(calls) == block:
+            raise ProtectionError("SEAL refuses it (played)")
+        return fresh(lattice, wire)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lattice, "fresh", refuse)
+        with pytest.raises(ProtectionError, match="played"):
+            adder.add(wire)
+    assert adder.result() == sum_before
+    adder.add(wire)
+    total = vault.decrypt(memoryview(adder.result()))
+    assert (total == (before + 1) * rows).all()
+
+
 def test_foreign_members_are_refused(vault: Vault) -> None:
     fresh = bfv.LATTICE.fresh(memoryview(vault.encrypt(np.zeros((1, 4096), np.int64))))
     full = bfv.LATTICE.full(memoryview(bytes(bfv.LATTICE.sum_size)))
