@@ -23,7 +23,7 @@ from ucadi_flwr.errors import DataError, ProtectionError, UcadiError
 from ucadi_flwr.evaluation.metrics import from_counts
 from ucadi_flwr.exchange.agreement import Agreement
 from ucadi_flwr.exchange.global_model import GlobalModel, follow
-from ucadi_flwr.exchange.wire import array_record
+from ucadi_flwr.exchange.wire import array_record, array_values
 from ucadi_flwr.locks import held
 from ucadi_flwr.model_file import save_model
 from ucadi_flwr.models.parts import merge
@@ -79,6 +79,8 @@ def run_cell(grid: Grid, run: RunConfig, journal: Journal) -> None:
         seed=run.seed,
         rounds=rounds,
     )
+    first = array_record(initial)
+    del initial  # a large model is in memory once here
     checkpoints = Checkpoints(run.server / "checkpoints", identity)
     begun = checkpoints.take_up() if run.resume else checkpoints.begin()
     agreement = Agreement(
@@ -91,7 +93,7 @@ def run_cell(grid: Grid, run: RunConfig, journal: Journal) -> None:
         agreement, context, run.nodes, journal, run.bandwidth, begun.starts, checkpoints.save
     )
     if begun.course is not None:
-        strategy.go_on_from(begun.course, initial)
+        strategy.go_on_from(begun.course, first)
     config = ConfigRecord(
         {
             "task-digest": identity.task,
@@ -102,7 +104,7 @@ def run_cell(grid: Grid, run: RunConfig, journal: Journal) -> None:
         }
     )
     try:
-        strategy.start(grid, array_record(initial), num_rounds=rounds, train_config=config)
+        strategy.start(grid, first, num_rounds=rounds, train_config=config)
     except BaseException:  # whatever ends it, the last good model stays if the disk takes it
         with contextlib.suppress(OSError):
             _write_models(run, strategy, task, model, own)
@@ -167,7 +169,7 @@ def _write_models(
     folder, agreement = run.server, strategy.agreement
     if strategy.recipe.protection.scheme != "none":
         for history in strategy.models.histories.values():
-            first = history.initial if history.whole else {}
+            first = array_values(history.initial) if history.whole else {}
             sums, others = history.newest, strategy.sealed
             write_sealed(folder, agreement, task, first, sums, others, run.seed)
         return []
@@ -178,7 +180,7 @@ def _write_models(
     for trained_at, history in sorted(strategy.models.histories.items()):
         if not history.sums:
             continue
-        start = GlobalModel(0, history.initial) if history.whole else None
+        start = GlobalModel(0, array_values(history.initial)) if history.whole else None
         found = follow(start, history.newest, agreement, end, trainable, trained_at)
         tests = strategy.tests.get(trained_at, {})
         figures = {site: from_counts(tests[site], positive).as_dict() for site in sorted(tests)}

@@ -7,14 +7,12 @@ the round, and asked again in the next. What travels is told in :mod:`ucadi_flwr
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
-from numpy.typing import NDArray
 
 from ucadi_flwr.answers import Answers
 from ucadi_flwr.checkpoints import Course
@@ -27,7 +25,7 @@ from ucadi_flwr.exchange.models import ServedModels
 from ucadi_flwr.exchange.names import name_of, parse_name
 from ucadi_flwr.exchange.tally import Tally, counts_of
 from ucadi_flwr.exchange.weights import WeightExchange
-from ucadi_flwr.exchange.wire import blob_record, model_arrays, size
+from ucadi_flwr.exchange.wire import blob_record, size
 from ucadi_flwr.preflight import measure
 from ucadi_flwr.protection.keys import ServerContext
 from ucadi_flwr.rounds import Journal, RoundRecord
@@ -92,7 +90,7 @@ class UcadiStrategy(Strategy):
         models = {name: dict(h.sums) for name, h in self.models.histories.items()}
         return Course(list(self.rounds), models, dict(self.sealed))
 
-    def go_on_from(self, course: Course, initial: Mapping[str, NDArray[Any]]) -> None:
+    def go_on_from(self, course: Course, initial: ArrayRecord) -> None:
         """Take up a run after the rounds of ``course``, which all began with ``initial``."""
         self.rounds, self.sealed = list(course.ledger), dict(course.others)
         for trained_at, sums in course.models.items():
@@ -122,14 +120,13 @@ class UcadiStrategy(Strategy):
             "multipliers": json.dumps(self._ranges, sort_keys=True),
             "total-weight": sum(self._weight(site) for _, site in chosen),
         }
-        initial = model_arrays(RecordDict({"initial": arrays}), "initial")
         shared = {}
         if self.agreement.exchanges_weights:
             shared["weights"] = blob_record(self._weights.total())
         messages = []
         for node, site in chosen:
             trained_at = self.models.trained_at(site)
-            self.models.begin(trained_at, initial)
+            self.models.begin(trained_at, arrays)
             content = self.models.content(site, trained_at)
             content.update(shared)
             content["config"] = ConfigRecord({**common, "trained-at": trained_at})

@@ -1,13 +1,11 @@
 """What a server keeps of a model: how it began, and the sums since; no model that it can read."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from flwr.app import ArrayRecord
-from numpy.typing import NDArray
 
 from ucadi_flwr.exchange.names import parse_name
-from ucadi_flwr.exchange.wire import array_record, blob_record
+from ucadi_flwr.exchange.wire import blob_record
 
 
 @dataclass
@@ -17,7 +15,7 @@ class History:
     Else the newest sum tells all; the one before it stays until the sites have opened the newest.
     """
 
-    initial: dict[str, NDArray[Any]] = field(repr=False)
+    initial: ArrayRecord = field(repr=False)
     whole: bool
     sums: dict[str, bytes] = field(default_factory=dict, repr=False)
 
@@ -43,7 +41,7 @@ class History:
             opened = None
         content: dict[str, ArrayRecord] = {}
         if opened is None and (self.whole or not self.sums):
-            content["initial"] = array_record(self.initial)
+            content["initial"] = self.initial
         after = -1 if opened is None else opened
         missing = {name: b for name, b in self.newest.items() if parse_name(name)[0] > after}
         if missing:

@@ -4,11 +4,7 @@ It keeps what each site has opened, so that a message holds only what its site l
 to sites that lack the same share one copy of it.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from flwr.app import ArrayRecord, RecordDict
-from numpy.typing import NDArray
 
 from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.exchange.global_model import has_memory
@@ -29,11 +25,10 @@ class ServedModels:
         """Whose model a site trains: all sites' or its own."""
         return site if self.recipe.cohort == "each-site" else POOLED
 
-    def begin(self, trained_at: str, initial: Mapping[str, NDArray[Any]]) -> None:
+    def begin(self, trained_at: str, initial: ArrayRecord) -> None:
         """Have a model that nobody has trained yet, unless it is here already."""
         if trained_at not in self.histories:
-            history = History(dict(initial), whole=has_memory(self.recipe))
-            self.histories[trained_at] = history
+            self.histories[trained_at] = History(initial, whole=has_memory(self.recipe))
 
     def content(self, site: str, trained_at: str) -> RecordDict:
         """What this site lacks of the model."""

@@ -24,6 +24,11 @@ def array_record(arrays: Mapping[str, NDArray[Any]]) -> ArrayRecord:
     return ArrayRecord({name: Array(values) for name, values in arrays.items()})
 
 
+def array_values(record: ArrayRecord) -> dict[str, NDArray[Any]]:
+    """The inverse of :func:`array_record`, of a record of our own."""
+    return {name: array.numpy() for name, array in record.items()}
+
+
 def blobs(content: RecordDict, record: str) -> dict[str, bytes]:
     """The byte strings of a record by name; none if the record is not there."""
     found = {}
@@ -70,6 +75,6 @@ def _arrays(content: RecordDict, record: str) -> dict[str, NDArray[Any]]:
     if record not in content.array_records:
         return {}
     try:
-        return {name: array.numpy() for name, array in content.array_records[record].items()}
+        return array_values(content.array_records[record])
     except (EOFError, KeyError, TypeError, ValueError) as error:
         raise FederationError(f"the message's '{record}' part cannot be read ({error})") from None

@@ -29,7 +29,7 @@ START = {"w": np.zeros(2, np.float32)}
 
 
 def test_a_memoryless_history_sends_the_newest_sum_and_keeps_one_behind() -> None:
-    history = History(START, whole=False)
+    history = History(wire.array_record(START), whole=False)
     assert set(history.since(None)) == {"initial"}
     for number in range(1, 4):
         history.add(f"{number}.0", bytes([number]))
@@ -42,7 +42,7 @@ def test_a_memoryless_history_sends_the_newest_sum_and_keeps_one_behind() -> Non
 
 
 def test_a_whole_history_sends_what_a_site_lacks() -> None:
-    history = History(START, whole=True)
+    history = History(wire.array_record(START), whole=True)
     for number in range(1, 12):
         history.add(f"{number}.0", bytes([number]))
     assert list(history.since(9)["sums"]) == ["10.0", "11.0"]
