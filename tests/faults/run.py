@@ -14,6 +14,7 @@ import crashes  # noqa: E402, F401 - they enter their scenarios
 import endurance  # noqa: E402, F401
 import limits  # noqa: E402, F401
 import members  # noqa: E402, F401
+import proxy  # noqa: E402, F401
 import scenario  # noqa: E402
 import table  # noqa: E402
 
