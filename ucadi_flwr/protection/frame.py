@@ -106,11 +106,14 @@ def digest(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()[:ID]
 
 
-def write(expected: Expected, members: Sequence[str], agreement: bytes, payload: bytes) -> bytes:
-    """The frame that a reader with the same expectations takes."""
-    rest = _REST.pack(expected.kind, agreement, len(members), len(payload))
+def write(
+    expected: Expected, members: Sequence[str], agreement: bytes, *payload: bytes | memoryview
+) -> bytes:
+    """The frame that a reader with the same expectations takes; the payload may be in parts."""
+    length = sum(memoryview(part).nbytes for part in payload)
+    rest = _REST.pack(expected.kind, agreement, len(members), length)
     names = b"".join(member_name(member).ljust(MEMBER, b"\0") for member in members)
-    return b"".join((expected.binding, rest, names, payload))
+    return b"".join((expected.binding, rest, names, *payload))
 
 
 def read(blob: bytes, expected: Expected) -> Frame:

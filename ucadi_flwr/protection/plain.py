@@ -53,9 +53,8 @@ class PlainSite:
     ) -> bytes:
         """The model as float32 bytes; ``reference`` and ``multipliers`` do nothing."""
         share(weight, total_weight)
-        flat = plan.layout.flatten(state)
-        payload = _HEAD.pack(weight, total_weight) + flat.astype("<f4").tobytes()
-        return self._write(plan, occasion, payload)
+        head, flat = _HEAD.pack(weight, total_weight), plan.layout.flatten(state)
+        return self._write(plan, occasion, head, flat.astype("<f4", copy=False).data)
 
     def seal_integers(
         self, plan: IntegerPlan, occasion: Occasion, vector: NDArray[np.int64]
@@ -74,9 +73,9 @@ class PlainSite:
         found = self._read(plan, occasion, blob)
         return OpenedIntegers(np.frombuffer(found.payload, "<i8").astype(np.int64), found.members)
 
-    def _write(self, plan: Plan, occasion: Occasion, payload: bytes) -> bytes:
+    def _write(self, plan: Plan, occasion: Occasion, *payload: bytes | memoryview) -> bytes:
         header = expected(plan, NO_KEY, occasion, Kind.CONTRIBUTION)
-        return frame.write(header, (self.member,), bytes(frame.ID), payload)
+        return frame.write(header, (self.member,), bytes(frame.ID), *payload)
 
     def _read(self, plan: Plan, occasion: Occasion, blob: bytes) -> Frame:
         found = frame.read(blob, expected(plan, NO_KEY, occasion, Kind.SUM))
@@ -121,8 +120,8 @@ class PlainSum:
         self._roll.check_quorum()
         if isinstance(self._plan, IntegerPlan):
             return self._roll.close(self._integers.astype("<i8").tobytes())
-        mean = self._plan.layout.flatten(self._mean.mean()).astype("<f4").tobytes()
-        return self._roll.close(_HEAD.pack(self._weight, self._total) + mean)
+        mean = self._plan.layout.flatten(self._mean.mean()).astype("<f4", copy=False)
+        return self._roll.close(_HEAD.pack(self._weight, self._total), mean.data)
 
 
 def _model(plan: ModelPlan, found: Frame) -> tuple[int, int, dict[str, NDArray[np.float32]]]:

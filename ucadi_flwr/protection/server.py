@@ -42,9 +42,9 @@ class Roll:
         self.members.append(found.members[0])
         return found.members[0]
 
-    def close(self, payload: bytes) -> bytes:
+    def close(self, *payload: bytes | memoryview) -> bytes:
         """The frame of the sum; refuse one below the quorum."""
-        return frame.write(self._out, self.members, self._agreement, payload)
+        return frame.write(self._out, self.members, self._agreement, *payload)
 
     def check_quorum(self) -> None:
         """Raise unless enough members are in."""
