@@ -6,7 +6,7 @@ import pytest
 
 from ucadi_flwr.report.analysis import ALL
 from ucadi_flwr.report.comparisons import Comparison
-from ucadi_flwr.report.figures.forest import LINES, forest_plots
+from ucadi_flwr.report.figures.forest import LINES, _limit, forest_plots
 
 
 def one(of: SimpleNamespace, *differences: object, names: tuple[str, ...] = ()) -> Comparison:
@@ -74,6 +74,7 @@ def test_a_very_wide_interval_is_cut_with_an_arrow(of: SimpleNamespace) -> None:
     wide = of.difference("x", "fedavg", "s", of.estimate(0.3, -0.5, 0.9))
     (drawing,) = forest_plots(one(of, *narrow, wide))
     assert "Arrows: the interval goes on." in drawing.caption
+    assert 0.3 < _limit([*narrow, wide]) < 0.9
     assert "Arrows" not in forest_plots(one(of, *narrow))[0].caption
 
 

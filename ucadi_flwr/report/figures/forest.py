@@ -34,7 +34,8 @@ PLOT_WIDTH = 2.5
 LABEL_CHARACTERS = 34
 
 CUT = 8.0
-"""Intervals are cut, with an arrow, at so many times the median of their farther ends."""
+"""Intervals are cut, with an arrow, at so many times the median of their farther ends, unless an
+estimate lies farther out."""
 
 
 GAP = 0.45
@@ -117,7 +118,8 @@ def _limit(differences: Sequence[Difference]) -> float:
     ]
     if not ends:
         return 0.05
-    return min(max(ends), CUT * median(ends)) * 1.06
+    farthest = max(abs(d.difference.mean or 0.0) for d in differences)
+    return min(max(ends), max(CUT * median(ends), farthest)) * 1.06
 
 
 def _draw(
