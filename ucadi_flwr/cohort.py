@@ -148,7 +148,11 @@ class Cohort:
     def exchange(
         self, grid: Grid, messages: Iterable[Message], seconds: float
     ) -> Iterator[Message | Failure]:
-        """Send, then yield answers as they arrive; errors and late sites come as failures."""
+        """Send, then yield answers as they arrive; errors and late sites come as failures.
+
+        Flower waits for minutes for an answer whose upload broke off, and holds up those behind
+        it: after the deadline is looked once more at what has come.
+        """
         self._sent = {}
         for message in messages:
             node = message.metadata.dst_node_id
@@ -160,7 +164,9 @@ class Cohort:
                 yield Failure(site, "the message could not be sent", passing=True)
         waiting = set(self._sent)
         deadline = time.monotonic() + seconds
-        while waiting and time.monotonic() < deadline:
+        late = False
+        while waiting and not late:
+            late = time.monotonic() >= deadline
             for reply in grid.pull_messages(waiting):
                 waiting.discard(reply.metadata.reply_to_message_id)
                 if reply.has_error():
@@ -168,7 +174,7 @@ class Cohort:
                     yield Failure(self.sender(reply), _reason(reply), passing=not own)
                 else:
                     yield reply
-            if waiting:
+            if waiting and not late:
                 time.sleep(POLL_SECONDS)
         for message_id in sorted(waiting, key=self._sent.__getitem__):
             yield Failure(self._sent[message_id], f"no answer within {seconds:.0f} s", passing=True)
