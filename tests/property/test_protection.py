@@ -12,7 +12,7 @@ from ucadi_flwr.models.state import read_state
 from ucadi_flwr.protection.frame import Occasion
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.layout import Layout
-from ucadi_flwr.protection.packing import PLAIN_MODULUS, pack, radix, unpack
+from ucadi_flwr.protection.packing import PLAIN_MODULUS, digit, radix
 from ucadi_flwr.protection.plan import IntegerPlan, ModelPlan
 from ucadi_flwr.protection.server import SealedSum
 from ucadi_flwr.protection.site import Opened, SealedSite
@@ -203,9 +203,10 @@ def test_integers_add_up_exactly(length: int, sites: int, seed: int) -> None:
 
 
 @given(st.integers(2, 4), st.integers(0, 300), st.integers(0, 2**32 - 1))
-def test_digits_of_any_sum_come_back(n: int, values: int, seed: int) -> None:
-    half = radix(n) // 2
-    digits = np.random.default_rng(seed).integers(-half, half, values, endpoint=True)
+def test_digits_of_any_sum_come_back(n: int, slots: int, seed: int) -> None:
+    half, powers = radix(n) // 2, radix(n) ** np.arange(n)
+    digits = np.random.default_rng(seed).integers(-half, half, (n, slots), endpoint=True)
     parts = [digits // 3, digits // 3, digits - 2 * (digits // 3)]
-    total = sum(pack(part, n) for part in parts)
-    assert (unpack(total, values, n) == digits).all()
+    total = sum(powers @ part for part in parts)
+    for k in range(n):
+        assert (digit(total, k, n) == digits[k]).all()
