@@ -4,8 +4,8 @@
 
 Trains S2's VGG16 (134 million values with three classes) for one epoch on a few computed images at
 each of three sites (they say nothing about a disease), with each strategy in turn; a site a core
-works at the same time. Memory is the proportional set size (Linux's PSS: shared pages counted once) of run_sim.py and
-all processes below it, looked at ``--every`` seconds; the peak is of their sum.
+works at the same time. Memory is the proportional set size (Linux's PSS: shared pages counted once)
+of run_sim.py and all processes below it, looked at ``--every`` seconds; the peak is of their sum.
 """
 
 import argparse
