@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import traceback
@@ -26,6 +27,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=sorted(scenario.ALL), metavar="NAME")
     parser.add_argument("--keep", action="store_true", help="keep the folders, to look into them")
     words = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the federation ends with us
     fine = True
     for name in words.only or scenario.ALL:
         print(f"{name} …", flush=True)
