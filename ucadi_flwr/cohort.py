@@ -168,9 +168,13 @@ class Cohort:
         while waiting and not late:
             late = time.monotonic() >= deadline
             for reply in grid.pull_messages(waiting):
+                own = (
+                    reply.has_error() and reply.error.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+                )
+                if late and reply.has_error() and not own:
+                    continue  # Flower's word for a message that is out of time
                 waiting.discard(reply.metadata.reply_to_message_id)
                 if reply.has_error():
-                    own = reply.error.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION
                     yield Failure(self.sender(reply), _reason(reply), passing=not own)
                 else:
                     yield reply

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
@@ -35,7 +35,13 @@ class SlowGrid:
         if self.pulls == 1:
             time.sleep(self.seconds)
         found = [m for m in wanted if m.metadata.message_id in set(message_ids)]
-        return [Message(RecordDict(), reply_to=message) for message in found]
+        if self.pulls == 1:
+            return [Message(RecordDict(), reply_to=message) for message in found]
+        late = self.sent[self.answers :]
+        return [
+            *(Message(RecordDict(), reply_to=message) for message in found),
+            *(Message(Error(201, "Message Unavailable"), reply_to=message) for message in late),
+        ]
 
 
 @pytest.mark.parametrize(("answers", "late"), [(3, 0), (2, 1)])
