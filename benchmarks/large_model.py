@@ -26,6 +26,9 @@ ROOT = Path(__file__).resolve().parents[1]
 CLASSES = ("covid", "normal", "pneumonia")
 SIDE = 224
 
+PROGRAMS = {"sites": "ray::", "run_sim.py": "run_sim.py"}
+"""A program by what its command line has; the rest is Flower's engine with the server in it."""
+
 
 def make_sites(folder: Path, cases: int) -> None:
     """Three sites of so many grey images of each class, of noise around a grey of the class."""
@@ -55,15 +58,8 @@ def memory(root: psutil.Process) -> dict[str, int]:
     return found
 
 
-PROGRAMS = {
-    "sites": "ray::",
-    "server": "run_sim.py",
-    "superlink": "flower-superlink",
-}
-
-
 def measure(strategy: str, data: Path, folder: Path, every: float) -> dict[str, Any]:
-    """One run; its seconds, its bytes and the most memory that it took."""
+    """One run: seconds, the bytes of its round a site, and the most memory that it took."""
     out = folder / strategy
     words = ["--task", "xray-covid3", "--data", data, "--strategy", strategy, "--out", out]
     settings = ["model.name=vgg16", "training.epochs=1", "training.batch-size=4"]
@@ -79,7 +75,10 @@ def measure(strategy: str, data: Path, folder: Path, every: float) -> dict[str, 
     if run.returncode:
         sys.exit(f"{strategy}: run_sim.py ended with {run.returncode}")
     seconds = time.perf_counter() - begin
-    return {"strategy": strategy, "seconds": seconds, "peak": peak, "parts": parts}
+    cell = json.loads((out / "results.json").read_text(encoding="utf-8"))["cells"][0]
+    done, sites = cell["rounds"][0], len(cell["rounds"][0]["sites"])
+    sent = {name: done[name] / sites for name in ("bytes_up", "bytes_down")}
+    return {"strategy": strategy, "seconds": seconds, **sent, "peak": peak, "parts": parts}
 
 
 def main() -> None:
@@ -99,7 +98,9 @@ def main() -> None:
             found.append(measure(strategy, data, folder, flags.every))
     for row in found:
         parts = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in sorted(row["parts"].items()))
-        print(f"{row['strategy']}: {row['seconds']:.0f} s, {row['peak'] / 1e9:.1f} GB ({parts})")
+        sent = f"{row['bytes_up'] / 1e6:.0f} MB up and {row['bytes_down'] / 1e6:.0f} MB down a site"
+        print(f"{row['strategy']}: {row['seconds']:.0f} s, {sent}; at most", end=" ")
+        print(f"{row['peak'] / 1e9:.1f} GB of memory (each at most, GB: {parts})")
     if flags.json:
         flags.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

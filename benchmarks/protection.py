@@ -5,7 +5,8 @@
 Every row runs in processes of its own, in turn with the others, and is the median of ``--repeats``.
 Seconds are CPU seconds: ``encrypt`` and ``decrypt`` of one site (the mean over the sites, over the
 first five for ``decrypt``), ``add`` of one site's answer at the server, ``result`` what the server
-does once a round. Rows:
+does once a round. ``site_bytes`` is the most memory that encrypting or decrypting once needed
+beside what was there before, a value (Linux; elsewhere nan). Rows:
 
 - ``plaintext``, ``bfv-2``, ``bfv-3``, ``bfv-4``, ``ckks``: this project's protection room.
 - ``nvflare-ckks``: as NVFlare's HE filters do (8192, [60, 40, 40], 2^40, symmetric): a TenSEAL
@@ -86,6 +87,30 @@ class _Clock:
         return found
 
 
+class _Peak:
+    """The most memory that any of some calls needed beside what was there before it, in bytes."""
+
+    def __init__(self) -> None:
+        self.bytes = 0.0
+
+    def __call__(self, work: Any, *arguments: Any) -> Any:
+        if not sys.platform.startswith("linux"):
+            self.bytes = float("nan")
+            return work(*arguments)
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
+        before = _status("VmRSS")
+        found = work(*arguments)
+        self.bytes = max(self.bytes, _status("VmHWM") - before)
+        return found
+
+
+def _status(name: str) -> int:
+    """A figure of Linux about this process, in bytes."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    line = next(line for line in lines if line.startswith(f"{name}:"))
+    return int(line.split()[1]) * 1024
+
+
 class _Room:
     """One round in the protection room."""
 
@@ -162,17 +187,18 @@ def size(blob: bytes | list[bytes]) -> int:
 def measure(row: str, values: int, sites: int) -> dict[str, Any]:
     """One row once, in this process."""
     end = _NVFlare(row, values, sites) if row.startswith("nvflare") else _Room(row, values, sites)
-    clock, exact, up = _Clock(), {n: np.zeros(s) for n, s in shapes(values).items()}, 0
+    clock, peak, up = _Clock(), _Peak(), 0
+    exact = {n: np.zeros(s) for n, s in shapes(values).items()}
     for number, (state, weight) in enumerate(models(values, sites)):
         for name, array in state.items():
             exact[name] += array.astype(np.float64) * (weight / end.total)
-        blob = clock("encrypt", end.encrypt, number, state, weight)
+        blob = peak(clock, "encrypt", end.encrypt, number, state, weight)
         clock("add", end.add, blob)
         up = size(blob)
     down = clock("result", end.result)
     readers = min(sites, 5)
     for _ in range(readers):
-        opened = clock("decrypt", end.decrypt, down)
+        opened = peak(clock, "decrypt", end.decrypt, down)
     errors = np.concatenate([np.abs(opened[n] - exact[n]).ravel() for n in exact])
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
     return {
@@ -184,6 +210,7 @@ def measure(row: str, values: int, sites: int) -> dict[str, Any]:
         "decrypt_cpu_s": clock.seconds["decrypt"] / readers,
         "max_abs_error": float(errors.max()),
         "mean_abs_error": float(errors.mean()),
+        "site_bytes_per_value": peak.bytes / values,
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20,
     }
 

@@ -15,9 +15,9 @@ from ucadi_flwr.protection.protect import make_site, make_sum
 SAMPLE = 100_000
 """Values that are sealed and opened to learn how fast this machine is."""
 
-BYTES_PER_VALUE = {"none": 9, "bfv": 17, "ckks": 105}
-"""Peak memory, beside the model, of sealing and opening it once, rounded up from what was measured
-at 1 and 10 million values: none 8 and 8, bfv 16 and 13, ckks 100 and 94."""
+BYTES_PER_VALUE = {"none": 8, "bfv": 21, "ckks": 105}
+"""Memory, beside the model, of sealing and opening it once, rounded up from ``site_bytes`` of
+benchmarks/protection.py with 1 million values: none 8, bfv 20 (with three a slot 14), ckks 102."""
 
 
 def measure(agreement: Agreement, sites: int, bandwidth: int = 0) -> str:
