@@ -20,6 +20,9 @@ GREETING_SECONDS = 300.0
 MAX_EXAMPLES = 2**31
 """A site that claims more cases than this is refused."""
 
+MAX_REASON = 300
+"""Longer words about a failure are cut, in characters; Ray's are pages."""
+
 OWN_ERRORS = UcadiError.__module__
 
 _RAISED = re.compile(r"<class '(?P<kind>[\w.]+)'>:<'(?P<text>.*?)(?:'>)?$")
@@ -185,7 +188,12 @@ class Cohort:
 
 
 def _reason(reply: Message) -> str:
-    """What the site's own exception says, out of Flower's words around it."""
+    """What the site's own exception says, out of Flower's words around it, in one short line."""
+    reason = " ".join(_cause(reply).split())
+    return reason if len(reason) <= MAX_REASON else reason[:MAX_REASON] + "…"
+
+
+def _cause(reply: Message) -> str:
     lines = (reply.error.reason or "").strip().splitlines()
     if not lines:
         return f"error code {reply.error.code}"

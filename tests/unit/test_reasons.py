@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ucadi_flwr.cohort import _reason
+from ucadi_flwr.cohort import MAX_REASON, _reason
 
 
 @pytest.mark.parametrize(
@@ -19,8 +19,11 @@ from ucadi_flwr.cohort import _reason
         ("<class 'torch.OutOfMemoryError'>:<'full", "OutOfMemoryError: full"),
         ("the node is gone", "the node is gone"),
         ("", "error code 2"),
+        ("<class 'ray.exceptions.OutOfMemoryError'>:<'" + "a " * 1000 + "'>", None),
     ],
 )
-def test_the_last_line_is_told_as_the_site_said_it(told: str, expected: str) -> None:
+def test_the_last_line_is_told_as_the_site_said_it(told: str, expected: str | None) -> None:
     reply = SimpleNamespace(error=SimpleNamespace(code=2, reason=told))
-    assert _reason(reply) == expected
+    long = "OutOfMemoryError: " + "a " * 141 + "…"
+    assert _reason(reply) == (expected or long)
+    assert len(_reason(reply)) <= MAX_REASON + 1
