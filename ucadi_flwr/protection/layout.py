@@ -76,7 +76,7 @@ class Layout:
         return sum(math.prod(t.shape) for t in self.tensors if not t.packed)
 
     def check(self, state: State) -> None:
-        """Refuse other names, shapes, types or NaN."""
+        """Raises :class:`ProtectionError` on other names, shapes or types, or values not finite."""
         if state.keys() != self.shapes.keys():
             odd = sorted(state.keys() ^ self.shapes.keys())
             raise ProtectionError(f"the state and the layout differ in tensor '{odd[0]}'")

@@ -27,7 +27,7 @@ from ucadi_flwr.protection.derive import derive
 from ucadi_flwr.protection.lattice import Row
 from ucadi_flwr.protection.packing import HALF, PLAIN_MODULUS
 
-_BLOCKS = 64
+_BLOCKS = 64  # whose products are held at once
 _LIMB = 24  # bits: t is two limbs, and 4096 products of two limbs fit an int64
 
 
