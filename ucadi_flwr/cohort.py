@@ -14,6 +14,9 @@ from ucadi_flwr.errors import FederationError, UcadiError
 from ucadi_flwr.rounds import Journal
 
 POLL_SECONDS = 0.2
+"""Between two looks for answers; later, a twentieth of the time waited, up to ten times this: every
+look is work for the SuperLink's database while the sites write their answers into it."""
+
 GREETING_SECONDS = 300.0
 """How long a node may take to say which site it is, or its weight; its process imports PyTorch."""
 
@@ -148,6 +151,28 @@ class Cohort:
         """The site that an answer comes from."""
         return self._sent[reply.metadata.reply_to_message_id]
 
+    def insist(
+        self, grid: Grid, messages: Iterable[Message], seconds: float
+    ) -> Iterator[Message | Failure]:
+        """As :meth:`exchange`, but who fails by something that may pass is asked once more."""
+        sent = {message.metadata.dst_node_id: message for message in messages}
+        missed: dict[str, Failure] = {}
+        for reply in self.exchange(grid, sent.values(), seconds):
+            if isinstance(reply, Failure) and reply.passing:
+                missed[reply.site] = reply
+            else:
+                yield reply
+        again = []
+        for node, site in self.present(grid, all_sites=True):
+            if failure := missed.pop(site, None):
+                self.journal.log(f"{site} is asked again: {failure.reason}")
+                first = sent[node].metadata
+                kind, group = first.message_type, first.group_id
+                content = sent[node].content
+                again.append(Message(content, node, kind, ttl=first.ttl, group_id=group))
+        yield from missed.values()
+        yield from self.exchange(grid, again, seconds)
+
     def exchange(
         self, grid: Grid, messages: Iterable[Message], seconds: float
     ) -> Iterator[Message | Failure]:
@@ -166,10 +191,10 @@ class Cohort:
             else:
                 yield Failure(site, "the message could not be sent", passing=True)
         waiting = set(self._sent)
-        deadline = time.monotonic() + seconds
+        begin = time.monotonic()
         late = False
         while waiting and not late:
-            late = time.monotonic() >= deadline
+            late = (waited := time.monotonic() - begin) >= seconds
             for reply in grid.pull_messages(waiting):
                 own = (
                     reply.has_error() and reply.error.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION
@@ -182,7 +207,7 @@ class Cohort:
                 else:
                     yield reply
             if waiting and not late:
-                time.sleep(POLL_SECONDS)
+                time.sleep(min(max(POLL_SECONDS, waited / 20), 10 * POLL_SECONDS))
         for message_id in sorted(waiting, key=self._sent.__getitem__):
             yield Failure(self._sent[message_id], f"no answer within {seconds:.0f} s", passing=True)
 

@@ -73,10 +73,12 @@ class World(Federation):
         )
         return dict(json.loads(said.stdout))
 
-    def finish(self, process: subprocess.Popen[bytes], expected: int = 0) -> None:
+    def finish(
+        self, process: subprocess.Popen[bytes], expected: int = 0, patience: float = PATIENCE
+    ) -> None:
         """Wait for a command's end."""
         name = next(n for n, p in self.processes.items() if p is process)
-        self.wait(lambda: process.poll() is not None, f"the end of {name}")
+        self.wait(lambda: process.poll() is not None, f"the end of {name}", patience)
         assert process.returncode == expected, f"{name}: {process.returncode}, {self.said(name)}"
         self.processes.pop(name)
 

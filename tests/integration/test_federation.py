@@ -23,6 +23,7 @@ from flwr.app import (
     MetricRecord,
     RecordDict,
 )
+from flwr.common.constant import ErrorCode
 from loopback_grid import LoopbackGrid
 from safetensors.torch import load_file as load_torch
 
@@ -203,6 +204,40 @@ def test_a_site_that_fails_is_named_and_asked_again(config: Config) -> None:
     assert sorted(first["sites"]) == ["a", "c"]
     assert sorted(second["sites"]) == ["a", "b", "c"]
     assert events(config(), "failure")[0]["site"] == "b"
+
+
+def lost_once(kind: str, node: int, lost: int | None) -> Callable[[int, Message], Message | None]:
+    """The first message of a kind to a node gets ``lost``: nothing, or an error of Flower's."""
+    calls = []
+
+    def fault(at: int, message: Message) -> Message | None:
+        if message.metadata.message_type != kind or at != node:
+            return message
+        calls.append(message)
+        if len(calls) > 1:
+            return message
+        return None if lost is None else Message(Error(lost, "it is gone"), reply_to=message)
+
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("lost", "reason"), [(None, "no answer within 60 s"), (ErrorCode.UNKNOWN, "it is gone")]
+)
+def test_a_site_whose_test_is_lost_is_asked_again(
+    config: Config, lost: int | None, reason: str
+) -> None:
+    made = config("patient", recipe="round-timeout: 60.0", rounds=1)
+    with patch("ucadi_flwr.cohort.time", Clock()):
+        result, _ = run(made, fault=lost_once("evaluate", 101, lost))
+    assert set(result["models"][0]["test"]) == {"a", "b", "c"}
+    assert result["rounds"][0]["failures"] == []
+    assert f"b is asked again: {reason}" in [e["text"] for e in events(made, "log")]
+
+
+def test_a_site_whose_own_error_ends_its_test_is_not_asked_again(config: Config) -> None:
+    result, _ = run(config(rounds=1), fault=lost_once("evaluate", 101, 2))
+    assert set(result["models"][0]["test"]) == {"a", "c"}
 
 
 def test_a_broken_image_at_one_site_in_mid_run(config: Config, tmp_path: Path) -> None:
