@@ -76,10 +76,11 @@ class LoopbackGrid(Grid):
         return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        asked = [self.pending[i] for i in sorted(message_ids) if i in self.pending]
-        asked.sort(key=lambda m: m.metadata.dst_node_id)
+        asked = sorted(self.pending.values(), key=lambda m: m.metadata.dst_node_id)
         replies = []
         for message in self.order(asked)[:1]:  # one at a time, as a network may
+            if message.metadata.message_id not in message_ids:
+                continue
             del self.pending[message.metadata.message_id]
             reply = self._answer(message)
             if reply is not None:

@@ -9,6 +9,7 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
+from ucadi_flwr import superlink
 from ucadi_flwr.data.sites import check_site_name
 from ucadi_flwr.errors import FederationError, UcadiError
 from ucadi_flwr.rounds import Journal
@@ -65,7 +66,7 @@ class Cohort:
         deadline = time.monotonic() + seconds
         while True:
             late = time.monotonic() >= deadline
-            if late or len(list(grid.get_node_ids())) >= wanted:
+            if late or len(superlink.node_ids(grid)) >= wanted:
                 lost = self.greet(grid, config)
                 if not lost or late or time.monotonic() >= deadline:
                     break
@@ -90,7 +91,7 @@ class Cohort:
             return False
         deadline, greeted = time.monotonic() + seconds, set[int]()
         while True:
-            if (nodes := set(grid.get_node_ids())) != greeted:
+            if (nodes := superlink.node_ids(grid)) != greeted:
                 self.greet(grid, config)
                 greeted = nodes
             present = [site for _, site in self.present(grid) if site not in without]
@@ -104,7 +105,7 @@ class Cohort:
         Whether any failed that may answer if it is asked again.
         """
         lost = False
-        new = set(grid.get_node_ids()) - set(self.sites) - self._refused
+        new = superlink.node_ids(grid) - set(self.sites) - self._refused
         content = RecordDict({"config": config})
         messages = [
             Message(content, node, "query", ttl=GREETING_SECONDS, group_id="0")
@@ -142,7 +143,7 @@ class Cohort:
 
     def present(self, grid: Grid, *, all_sites: bool = False) -> list[tuple[int, str]]:
         """Node and site of those who train, or of all, that are there now; by the sites' names."""
-        online = set(grid.get_node_ids())
+        online = superlink.node_ids(grid)
         left = set() if all_sites else self.spectators
         known = [(n, site) for n, site in self.sites.items() if n in online and site not in left]
         return sorted(known, key=lambda pair: pair[1])
@@ -178,35 +179,36 @@ class Cohort:
     ) -> Iterator[Message | Failure]:
         """Send, then yield answers as they arrive; errors and late sites come as failures.
 
-        Flower waits for minutes for an answer whose upload broke off, and holds up those behind
-        it: after the deadline is looked once more at what has come.
+        Flower waits for minutes for an answer whose upload broke off: after the deadline is looked
+        once more at what has come meanwhile.
         """
         self._sent = {}
         for message in messages:
             node = message.metadata.dst_node_id
             site = self.sites.get(node, f"node {node}")
-            ids = list(grid.push_messages([message]))
-            if ids:
-                self._sent[ids[0]] = site
+            if message_id := superlink.push(grid, message):
+                self._sent[message_id] = site
             else:
                 yield Failure(site, "the message could not be sent", passing=True)
         waiting = set(self._sent)
-        begin = time.monotonic()
-        late = False
-        while waiting and not late:
-            late = (waited := time.monotonic() - begin) >= seconds
-            for reply in grid.pull_messages(waiting):
+        begin, last = time.monotonic(), False
+        while waiting and not last:
+            last = (waited := time.monotonic() - begin) >= seconds
+            for message_id in sorted(waiting, key=self._sent.__getitem__):
+                if (reply := superlink.pull(grid, message_id)) is None:
+                    continue
                 own = (
                     reply.has_error() and reply.error.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION
                 )
+                late = time.monotonic() - begin >= seconds
                 if late and reply.has_error() and not own:
                     continue  # Flower's word for a message that is out of time
-                waiting.discard(reply.metadata.reply_to_message_id)
+                waiting.discard(message_id)
                 if reply.has_error():
                     yield Failure(self.sender(reply), _reason(reply), passing=not own)
                 else:
                     yield reply
-            if waiting and not late:
+            if waiting and not last:
                 time.sleep(min(max(POLL_SECONDS, waited / 20), 10 * POLL_SECONDS))
         for message_id in sorted(waiting, key=self._sent.__getitem__):
             yield Failure(self._sent[message_id], f"no answer within {seconds:.0f} s", passing=True)
