@@ -65,12 +65,12 @@ class Layout:
                     start += size
         return tuple(found)
 
-    @property
+    @cached_property
     def values(self) -> int:
         """Length of the flat vector."""
         return sum(math.prod(shape) for shape in self.shapes.values())
 
-    @property
+    @cached_property
     def wide_values(self) -> int:
         """How many values at the front of the flat vector get a slot each."""
         return sum(math.prod(t.shape) for t in self.tensors if not t.packed)
