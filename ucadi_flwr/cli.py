@@ -22,7 +22,6 @@ from ucadi_flwr.commands.submit import submit
 from ucadi_flwr.data.prepare import prepare as prepare_tree
 from ucadi_flwr.data.series import MIN_SLICES
 from ucadi_flwr.errors import UcadiError
-from ucadi_flwr.publish import publish
 from ucadi_flwr.report.events import write_events
 from ucadi_flwr.report.results import read_results
 
@@ -84,6 +83,8 @@ def report(
     ] = None,
 ) -> None:
     """Compute analysis, tables, figures and report.html again from what is stored."""
+    from ucadi_flwr.publish import publish
+
     if tensorboard is not None:
         write_events(read_results(out / "results.json"), tensorboard)
     print(f"report: {publish(out, readers, reference)}")

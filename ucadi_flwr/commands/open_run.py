@@ -7,23 +7,24 @@ import typer
 
 from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import DataError
-from ucadi_flwr.evaluation.metrics import from_counts
-from ucadi_flwr.model_file import save_model
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.sealed_run import FILE, open_sealed
 
 
 def open_run(
-    run: Annotated[Path, typer.Argument(help=f"The server's folder of a run, with {FILE}.")],
+    run: Annotated[Path, typer.Argument(help="The server's folder of an encrypted run.")],
     key: Annotated[Path, typer.Option(help="The sites' secret key.")],
     task: Annotated[str, typer.Option(help="The task recipe that was run: a name or a file.")],
     strategy: Annotated[str, typer.Option(help="The strategy recipe that was run.")],
     output: Annotated[Path, typer.Option(help="A folder for model.safetensors.")],
 ) -> None:
     """Open the model of an encrypted run with the sites' key, and say how it tested."""
+    from ucadi_flwr.evaluation.metrics import from_counts
+    from ucadi_flwr.model_file import save_model
+    from ucadi_flwr.sealed_run import FILE, open_sealed
+
     recipe, found = loader.load(TaskRecipe, task), loader.load(StrategyRecipe, strategy)
     opened = open_sealed(run / FILE, recipe, found, SiteKey.load(key))
     if (output / "model.safetensors").exists():

@@ -7,18 +7,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
-import torch
 import typer
 
 from ucadi_flwr.data.sites import Site
 from ucadi_flwr.errors import DataError, RecipeError
-from ucadi_flwr.model_file import save_own_model
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.tailoring import tailor
-from ucadi_flwr.takeover import open_hospital, open_model, tested
-from ucadi_flwr.training.freezing import select
 
 
 def personalise(
@@ -39,6 +34,13 @@ def personalise(
 
     It is tested on the hospital's own test cases before and after.
     """
+    import torch
+
+    from ucadi_flwr.model_file import save_own_model
+    from ucadi_flwr.tailoring import tailor
+    from ucadi_flwr.takeover import open_hospital, open_model, tested
+    from ucadi_flwr.training.freezing import select
+
     recipe, found = loader.load(TaskRecipe, task), loader.load(StrategyRecipe, strategy)
     if found.tailoring is None:
         raise RecipeError(f"strategy {found.name} has no section tailoring; choose ftl, or add one")

@@ -27,7 +27,6 @@ from ucadi_flwr.data.site_folder import (
     write_rows,
 )
 from ucadi_flwr.data.slices import Cut, grey_levels, slice_numbers, unique_names
-from ucadi_flwr.data.transforms import read_ct
 from ucadi_flwr.errors import DataError
 
 DEFAULT = Cut()
@@ -124,6 +123,8 @@ def cut_site(
 
 def _write_slices(volume: Path, folder: Path, name: str, cut: Cut) -> Iterator[str]:
     """Write a volume's slices; yield their paths as the manifest has them."""
+    from ucadi_flwr.data.transforms import read_ct
+
     hu = read_ct(volume)[0].numpy()  # (z, y, x): feet to head, front to back, right to left
     numbers = slice_numbers(len(hu), cut)
     greys = [grey_levels(hu[z], cut.window_hu) for z in numbers]

@@ -5,9 +5,6 @@ from typing import Annotated
 
 import typer
 
-from ucadi_flwr.deploy.submit import Order
-from ucadi_flwr.deploy.submit import submit as run
-
 
 def submit(
     kit: Annotated[Path, typer.Argument(help="The server's folder of the kit.")],
@@ -36,6 +33,9 @@ def submit(
     site with ucadi open. Whatever ended a run early, the same command with --resume goes on from
     its last whole round.
     """
+    from ucadi_flwr.deploy.submit import Order
+    from ucadi_flwr.deploy.submit import submit as run
+
     order = Order(task, strategy, out, rounds, seed, sites, resume, initial_model)
     for path in run(kit, state, order):
         print(path)

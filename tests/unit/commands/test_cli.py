@@ -1,6 +1,8 @@
 """The ``ucadi`` command: what it says, and how it says that something is wrong."""
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import dicom_factory
@@ -123,3 +125,9 @@ def test_bandwidths(text: str, bytes_a_second: int) -> None:
 def test_bandwidths_that_are_none(text: str) -> None:
     with pytest.raises(RecipeError, match="write a rate such as 900KB/s"):
         run_sim.rate(text)
+
+
+def test_the_command_itself_does_not_import_pytorch() -> None:
+    code = "import sys, ucadi_flwr.cli; print(sorted({'torch', 'monai', 'flwr'} & {*sys.modules}))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"

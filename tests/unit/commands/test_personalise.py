@@ -128,7 +128,7 @@ def test_sigterm_leaves_no_images_behind(
         os.kill(os.getpid(), signal.SIGTERM)
         return 0.0
 
-    monkeypatch.setattr("ucadi_flwr.commands.personalise.tailor", killed)
+    monkeypatch.setattr("ucadi_flwr.tailoring.tailor", killed)
     try:
         assert hospital.run()[0] == 128 + signal.SIGTERM
     finally:
