@@ -71,14 +71,28 @@ def events(config: RunConfig, kind: str) -> list[dict[str, Any]]:
     return [event for line in lines if (event := json.loads(line))["event"] == kind]
 
 
-def train_fault(node: int, reply: Callable[[Message], Message | None]) -> Callable[..., Any]:
-    """Replace one node's answers to training."""
+Reply = Callable[[Message], Message | None]
+
+
+def fault_at(node: int, reply: Reply, kind: str = "train") -> Callable[..., Any]:
+    """Replace one node's answers to messages of a kind."""
 
     def fault(n: int, message: Message) -> Message | None:
-        hit = n == node and message.metadata.message_type == "train"
+        hit = n == node and message.metadata.message_type == kind
         return reply(message) if hit else message
 
     return fault
+
+
+def once(reply: Reply) -> Reply:
+    """Replace the first answer only."""
+    calls = []
+
+    def first(message: Message) -> Message | None:
+        calls.append(message)
+        return reply(message) if len(calls) == 1 else message
+
+    return first
 
 
 def recipes(config: RunConfig) -> tuple[TaskRecipe, StrategyRecipe]:

@@ -4,6 +4,8 @@ It happens when many sites write at once, or its machine is busy. A run does not
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 from flwr.app import Message
@@ -13,28 +15,34 @@ PATIENCE = 60.0
 """Seconds after which a SuperLink that answers 500 all the time counts as broken."""
 
 PAUSE = 1.0
+"""Seconds between two tries."""
+
+
+@contextmanager
+def _outlived() -> Iterator[None]:
+    """Go on after an answer of 500 and above."""
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        if not error.response.is_server_error:
+            raise
 
 
 def node_ids(grid: Grid) -> set[int]:
     """The nodes that are there now; asked again for a minute if need be."""
     deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
+    while time.monotonic() < deadline:
+        with _outlived():
             return set(grid.get_node_ids())
-        except httpx.HTTPStatusError as error:
-            if not error.response.is_server_error or time.monotonic() >= deadline:
-                raise
-            time.sleep(PAUSE)
+        time.sleep(PAUSE)
+    return set(grid.get_node_ids())
 
 
 def push(grid: Grid, message: Message) -> str | None:
     """Send it; its id, or None if it was not taken."""
-    try:
+    with _outlived():
         return next(iter(grid.push_messages([message])), None)
-    except httpx.HTTPStatusError as error:
-        if not error.response.is_server_error:
-            raise
-        return None
+    return None
 
 
 def pull(grid: Grid, message_id: str) -> Message | None:
@@ -43,9 +51,6 @@ def pull(grid: Grid, message_id: str) -> Message | None:
     Each by itself: Flower forgets all answers of a call that breaks off, and one at a time is in
     memory.
     """
-    try:
+    with _outlived():
         return next(iter(grid.pull_messages([message_id])), None)
-    except httpx.HTTPStatusError as error:
-        if not error.response.is_server_error:
-            raise
-        return None
+    return None

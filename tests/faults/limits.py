@@ -89,7 +89,7 @@ def large_model(folder: Path) -> Row:
 
 @scenario
 def many_sites(folder: Path) -> Row:
-    """20 sites on one machine, one round"""
+    """20 sites on one machine, one round; round-timeout 400 s"""
     sizes = {f"s{number:02}": 4 for number in range(MANY)}
     with world(folder, "bounded", 1, sizes, recipe=BOUNDED) as place:
         place.start_server()
