@@ -24,10 +24,9 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 
-from ucadi_flwr.cli import reporting_errors
-from ucadi_flwr.errors import RecipeError
+from ucadi_flwr.errors import RecipeError, reporting_errors
 from ucadi_flwr.recipes import loader
-from ucadi_flwr.report.results import read_results
+from ucadi_flwr.results.experiment import read_results
 from ucadi_flwr.simulation.experiment import make_plan
 from ucadi_flwr.simulation.grid import run
 from ucadi_flwr.simulation.sync_study import check_intervals, write_study

@@ -31,21 +31,20 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from ucadi_flwr.aggregation.mean import WeightedMean
-from ucadi_flwr.build import make_model
 from ucadi_flwr.data.phantom.site import write_phantom
 from ucadi_flwr.data.sites import open_sites
-from ucadi_flwr.evaluation.predictions import read_predictions
-from ucadi_flwr.exchange.agreement import Agreement
-from ucadi_flwr.exchange.names import name_of
+from ucadi_flwr.exchange.agreement import Agreement, name_of
+from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.models.state import read_state
 from ucadi_flwr.protection.keys import NO_KEY, SiteKey
 from ucadi_flwr.protection.plain import Mean
 from ucadi_flwr.protection.protect import make_site, make_sum
 from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.run_config import number_of_rounds
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.server_app import number_of_rounds
-from ucadi_flwr.site_client import SiteClient
+from ucadi_flwr.results.predictions import read_predictions
+from ucadi_flwr.site.client import SiteClient
 
 
 @dataclass

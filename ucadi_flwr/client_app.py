@@ -17,20 +17,21 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 from flwr.common import Scalar
 
-from ucadi_flwr.data.sites import Division, check_site_name, open_sites, pooled
+from ucadi_flwr.data.sites import Division, open_sites, pooled
 from ucadi_flwr.errors import DataError, FederationError, ProtectionError
 from ucadi_flwr.exchange.agreement import Agreement
-from ucadi_flwr.exchange.memory import SiteMemory
-from ucadi_flwr.exchange.site import SiteExchange
 from ucadi_flwr.exchange.wire import blob_record
-from ucadi_flwr.own_tensors import OwnTensors
+from ucadi_flwr.protection.encoding.ranges import OutOfRange
 from ucadi_flwr.protection.keys import SiteKey
-from ucadi_flwr.protection.ranges import OutOfRange
 from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.base import check_site_name
+from ucadi_flwr.recipes.run_config import RunConfig
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.run_config import RunConfig
-from ucadi_flwr.site_client import SiteClient
+from ucadi_flwr.site.client import SiteClient
+from ucadi_flwr.site.exchange import SiteExchange
+from ucadi_flwr.site.local_tensors import OwnTensors
+from ucadi_flwr.site.memory import SiteMemory
 
 RUN = re.compile("[0-9a-f]{32}")
 """How a run is called; the server says so, and a folder here gets this name."""

@@ -1,8 +1,12 @@
 """Every error that a user can cause.
 
-A message is one line that says what is wrong, where, and what to do. The command line
-prints it and exits with 2 (see :mod:`ucadi_flwr.cli`); nothing else catches these.
+A message is one line that says what is wrong, where, and what to do. The command line prints it and
+exits with 2 (:func:`reporting_errors`).
 """
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class UcadiError(Exception):
@@ -31,3 +35,17 @@ class TrainingError(UcadiError):
 
 class ProtectionError(UcadiError):
     """A key, or a protected model, that cannot be used: wrong, altered, replayed or too few."""
+
+
+@contextmanager
+def reporting_errors() -> Iterator[None]:
+    """Print a :class:`UcadiError` as one line on standard error and exit with status 2."""
+    try:
+        yield
+    except UcadiError as error:
+        line = " ".join(str(error).split())
+        print(f"error: {line}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        raise SystemExit(130) from None

@@ -14,29 +14,28 @@ from flwr.serverapp import Grid, ServerApp
 from torch import nn
 
 from ucadi_flwr.aggregation.optimizers import Arrays
-from ucadi_flwr.atomic import replacing
-from ucadi_flwr.beginning import begin
-from ucadi_flwr.build import make_model
-from ucadi_flwr.checkpoints import Checkpoints, Identity, digest_of_arrays
 from ucadi_flwr.data.phantom.site import write_phantom
 from ucadi_flwr.errors import DataError, ProtectionError, UcadiError
 from ucadi_flwr.evaluation.metrics import from_counts
 from ucadi_flwr.exchange.agreement import Agreement
 from ucadi_flwr.exchange.global_model import GlobalModel, follow
+from ucadi_flwr.exchange.initial_model import begin
+from ucadi_flwr.exchange.sealed_run import write_sealed
 from ucadi_flwr.exchange.wire import array_record, array_values
-from ucadi_flwr.locks import held
-from ucadi_flwr.model_file import save_model
+from ucadi_flwr.files import held, replacing
+from ucadi_flwr.models.factory import make_model
+from ucadi_flwr.models.files import save_model
 from ucadi_flwr.models.parts import merge
 from ucadi_flwr.models.state import read_state, trainable_names
 from ucadi_flwr.protection.keys import NO_KEY, ServerContext
 from ucadi_flwr.protection.protect import make_site
 from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.run_config import RunConfig, number_of_rounds
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.rounds import Journal
-from ucadi_flwr.run_config import RunConfig
-from ucadi_flwr.sealed_run import write_sealed
-from ucadi_flwr.strategy import UcadiStrategy
+from ucadi_flwr.results.journal import Journal
+from ucadi_flwr.server.checkpoints import Checkpoints, Identity, digest_of_arrays
+from ucadi_flwr.server.strategy import UcadiStrategy
 from ucadi_flwr.training.freezing import select
 
 app = ServerApp()
@@ -120,11 +119,6 @@ def run_cell(grid: Grid, run: RunConfig, journal: Journal) -> None:
     with replacing(run.server / "run.json") as partial:
         partial.write_text(json.dumps(result, indent=2, allow_nan=False), encoding="utf-8")
     checkpoints.clear()
-
-
-def number_of_rounds(task: TaskRecipe, strategy: StrategyRecipe) -> int:
-    """As many rounds as make up the task's epochs, rounded up."""
-    return -(-task.training.epochs // strategy.local_epochs)
 
 
 def _context(run: RunConfig, recipe: StrategyRecipe) -> ServerContext:

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import chaos
 import reference
-import tiny
-from federation import configs
+from helpers import chaos, tiny
+from helpers.federation import configs
 from scenario import Row, now, scenario
 
 ROUNDS, SEED = 50, 7

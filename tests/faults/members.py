@@ -7,10 +7,10 @@ from pathlib import Path
 
 from scenario import Row, World, begun, judged, now, scenario, world
 
+from ucadi_flwr.deployment.kit import commands
+from ucadi_flwr.deployment.kit.kits import SiteKit
 from ucadi_flwr.errors import UcadiError
-from ucadi_flwr.processes import free_port
-from ucadi_flwr.provision import commands
-from ucadi_flwr.provision.kits import SiteKit
+from ucadi_flwr.processes.children import free_port
 
 SEALED_BY_TWO = (
     "weights: size-epochs\n"

@@ -11,8 +11,8 @@ from pathlib import Path
 from members import taken
 from scenario import NotRunError, Row, World, judged, now, scenario, world
 
-from ucadi_flwr.processes import free_port
-from ucadi_flwr.provision.kits import ServerKit
+from ucadi_flwr.deployment.kit.kits import ServerKit
+from ucadi_flwr.processes.children import free_port
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "deployment.md"
 

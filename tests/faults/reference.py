@@ -4,18 +4,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import chaos
 import numpy as np
-from federation import configs, run
 from flwr.app import Error, Message
+from helpers import chaos
+from helpers.federation import configs, run
 from safetensors.numpy import load_file
 
-from ucadi_flwr import cohort
+from ucadi_flwr.exchange.sealed_run import FILE, open_sealed
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.sealed_run import FILE, open_sealed
+from ucadi_flwr.server import cohort
 
 State = dict[str, np.ndarray]
 

@@ -24,12 +24,12 @@ def main() -> int:
     """The exit status: 1 if a row is not as it must be."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", type=Path, help="the document; its numbers lie beside it")
-    parser.add_argument("--only", nargs="+", choices=sorted(scenario.ALL), metavar="NAME")
+    parser.add_argument("--only", nargs="+", choices=sorted(scenario.ALL_SITES), metavar="NAME")
     parser.add_argument("--keep", action="store_true", help="keep the folders, to look into them")
     words = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the federation ends with us
     fine = True
-    for name in words.only or scenario.ALL:
+    for name in words.only or scenario.ALL_SITES:
         print(f"{name} …", flush=True)
         folder = Path(tempfile.mkdtemp(prefix=f"ucadi-fault-{name}-")).resolve()
         entry = play(name, folder)
@@ -46,7 +46,7 @@ def main() -> int:
 
 def play(name: str, folder: Path) -> table.Entry:
     """One scenario; what goes wrong in it is its row."""
-    function = scenario.ALL[name]
+    function = scenario.ALL_SITES[name]
     event = (function.__doc__ or name).strip()
     try:
         return table.entry(name, event, function(folder))

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import chaos
 import reference
+from helpers import chaos
 from world import LateError, World, world
 
 Play = Callable[[Path], "Row"]
-ALL: dict[str, Play] = {}
+ALL_SITES: dict[str, Play] = {}
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class NotRunError(Exception):
 
 def scenario(play: Play) -> Play:
     """Enter a function; its docstring is the event."""
-    ALL[play.__name__.replace("_", "-")] = play
+    ALL_SITES[play.__name__.replace("_", "-")] = play
     return play
 
 
@@ -83,7 +83,7 @@ def now() -> float:
 
 
 __all__ = [
-    "ALL",
+    "ALL_SITES",
     "NotRunError",
     "Row",
     "World",

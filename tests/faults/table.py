@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from scenario import ALL, Row
+from scenario import ALL_SITES, Row
 
 Entry = dict[str, Any]
 
@@ -71,7 +71,7 @@ def merge(path: Path, found: Entry) -> None:
 def document(rows: dict[str, Entry]) -> str:
     """The whole page; scenarios without a row are named."""
     lines, missing = [], []
-    for name, function in ALL.items():
+    for name, function in ALL_SITES.items():
         found = rows.get(name)
         event = (function.__doc__ or "").strip()
         if found is None or "not_run" in found:

@@ -12,9 +12,9 @@ from typing import Any
 
 import matplotlib
 import psutil
-from deployment import COMMAND, SIZES, Federation
+from helpers.deployment import COMMAND, SIZES, Federation
 
-from ucadi_flwr.processes import stop, users_of
+from ucadi_flwr.processes.children import stop, users_of
 
 PATIENCE = 900.0
 PROGRAMS = ("flower-superlink", "flower-supernode", "flwr-serverapp", "flwr-clientapp")

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-import tiny
-from federation import SIZES, Config, configs
+from helpers import tiny
+from helpers.federation import SIZES, Config, configs
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +14,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ucadi_flwr.cohort.POLL_SECONDS", 0.001)
+    monkeypatch.setattr("ucadi_flwr.server.cohort.POLL_SECONDS", 0.001)
 
 
 @pytest.fixture

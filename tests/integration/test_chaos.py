@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import chaos
 import pytest
-import tiny
-from federation import configs, run
 from flwr.app import Error, Message
+from helpers import chaos, tiny
+from helpers.federation import configs, run
 from safetensors.numpy import load_file
 
 pytestmark = pytest.mark.usefixtures("no_pauses")

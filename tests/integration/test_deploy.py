@@ -10,15 +10,15 @@ from typing import Any
 
 import psutil
 import pytest
-from deployment import COMMAND, SECONDS, Federation
-from federation import SIZES, configs, run, same
+from helpers.deployment import COMMAND, SECONDS, Federation
+from helpers.federation import SIZES, configs, run, same
 
-from ucadi_flwr.deploy.control import Control
+from ucadi_flwr.deployment.control import Control
+from ucadi_flwr.exchange.sealed_run import FILE, open_sealed
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.sealed_run import FILE, open_sealed
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +71,7 @@ def test_a_run_gives_the_model_of_the_simulation(
     task = loader.load(TaskRecipe, str(federation.task))
     strategy = loader.load(StrategyRecipe, "ucadi")
     deployed = open_sealed(out / "server" / FILE, task, strategy, key)
-    monkeypatch.setattr("ucadi_flwr.cohort.POLL_SECONDS", 0.001)
+    monkeypatch.setattr("ucadi_flwr.server.cohort.POLL_SECONDS", 0.001)
     simulated = configs(tmp_path, federation.data)("ucadi", scheme="bfv", rounds=3)
     run(simulated)
     own = SiteKey.load(Path(simulated.key))

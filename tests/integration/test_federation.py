@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from federation import Config, events, model, run
 from flwr.app import (
     Array,
     Context,
@@ -14,18 +13,19 @@ from flwr.app import (
     Message,
     RecordDict,
 )
-from loopback_grid import LoopbackGrid
+from helpers.federation import Config, events, model, run
+from helpers.loopback_grid import LoopbackGrid
 from safetensors.torch import load_file as load_torch
 
-from ucadi_flwr.build import make_model
 from ucadi_flwr.client_app import app
 from ucadi_flwr.errors import DataError
+from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.rounds import Journal
+from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.server_app import app as server_app
 from ucadi_flwr.server_app import run_cell
-from ucadi_flwr.site_client import SiteClient
+from ucadi_flwr.site.client import SiteClient
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 

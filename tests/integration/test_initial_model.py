@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from federation import Config, model, opened, recipes, run
 from flwr.common.serde import message_to_proto
+from helpers.federation import Config, model, opened, recipes, run
 from safetensors.numpy import load_file, save_file
 
-from ucadi_flwr.beginning import sealed_beginning
 from ucadi_flwr.errors import DataError, FederationError, ProtectionError
+from ucadi_flwr.exchange.initial_model import sealed_beginning
 from ucadi_flwr.protection.keys import SiteKey
-from ucadi_flwr.run_config import RunConfig
+from ucadi_flwr.recipes.run_config import RunConfig
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 

@@ -8,27 +8,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from federation import Config, events, model, run
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.common.serde import message_to_proto
-from loopback_grid import LoopbackGrid
+from helpers.federation import Config, events, model, run
+from helpers.loopback_grid import LoopbackGrid
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from ucadi_flwr.build import make_model
 from ucadi_flwr.client_app import app
 from ucadi_flwr.errors import RecipeError
+from ucadi_flwr.exchange.sealed_run import FILE, open_sealed
+from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.models.parts import local_names
 from ucadi_flwr.models.state import read_state
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.run_config import RunConfig
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.rounds import Journal
-from ucadi_flwr.run_config import RunConfig
-from ucadi_flwr.sealed_run import FILE, open_sealed
+from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.server_app import run_cell
-from ucadi_flwr.site_client import SiteClient
+from ucadi_flwr.site.client import SiteClient
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 

@@ -10,9 +10,6 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-import tiny
-from chaos import Clock
-from federation import SIZES, Config, Reply, events, fault_at, once, run
 from flwr.app import (
     Array,
     ArrayRecord,
@@ -23,12 +20,15 @@ from flwr.app import (
     RecordDict,
 )
 from flwr.common.constant import ErrorCode
-from loopback_grid import LoopbackGrid
+from helpers import tiny
+from helpers.chaos import Clock
+from helpers.federation import SIZES, Config, Reply, events, fault_at, once, run
+from helpers.loopback_grid import LoopbackGrid
 
 from ucadi_flwr.client_app import app
-from ucadi_flwr.cohort import Cohort
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.rounds import Journal
+from ucadi_flwr.results.journal import Journal
+from ucadi_flwr.server.cohort import Cohort
 from ucadi_flwr.server_app import run_cell
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
@@ -56,7 +56,7 @@ def test_a_site_whose_test_is_lost_is_asked_again(
     config: Config, reply: Reply, reason: str
 ) -> None:
     made = config("patient", recipe="round-timeout: 60.0", rounds=1)
-    with patch("ucadi_flwr.cohort.time", Clock()):
+    with patch("ucadi_flwr.server.cohort.time", Clock()):
         result, _ = run(made, fault=fault_at(101, once(reply), "evaluate"))
     assert set(result["models"][0]["test"]) == {"a", "b", "c"}
     assert result["rounds"][0]["failures"] == []
@@ -98,7 +98,7 @@ def test_a_broken_image_at_one_site_in_mid_run(config: Config, tmp_path: Path) -
 
 def test_a_late_site_is_left_out(config: Config) -> None:
     made = config("hasty", recipe="round-timeout: 5.0\nmin-sites: 2", rounds=1)
-    with patch("ucadi_flwr.cohort.time", Clock()):
+    with patch("ucadi_flwr.server.cohort.time", Clock()):
         result, _ = run(made, fault=fault_at(102, lambda _: None))
     assert result["rounds"][0]["failures"] == [{"site": "c", "reason": "no answer within 5 s"}]
     assert sorted(result["rounds"][0]["sites"]) == ["a", "b"]

@@ -7,31 +7,31 @@ from typing import Any
 
 import numpy as np
 import pytest
-from federation import SIZES, Config, events, model, opened, run, same
 from flwr.app import Message, RecordDict
-from loopback_grid import LoopbackGrid
+from helpers.federation import SIZES, Config, events, model, opened, run, same
+from helpers.loopback_grid import LoopbackGrid
 from safetensors.numpy import load_file
 
 from ucadi_flwr.aggregation.optimizers import Moments, step
-from ucadi_flwr.build import make_model
 from ucadi_flwr.client_app import app
-from ucadi_flwr.cohort import Cohort
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.exchange.agreement import Agreement
-from ucadi_flwr.exchange.memory import SiteMemory
+from ucadi_flwr.exchange.sealed_run import FILE
+from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.models.state import read_state, trainable_names
-from ucadi_flwr.protection import ranges
+from ucadi_flwr.protection.encoding import ranges
 from ucadi_flwr.protection.frame import Occasion
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.protect import make_site
 from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.run_config import RunConfig
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.rounds import Journal
-from ucadi_flwr.run_config import RunConfig
-from ucadi_flwr.sealed_run import FILE
+from ucadi_flwr.results.journal import Journal
+from ucadi_flwr.server.cohort import Cohort
 from ucadi_flwr.server_app import run_cell
-from ucadi_flwr.site_client import SiteClient
+from ucadi_flwr.site.client import SiteClient
+from ucadi_flwr.site.memory import SiteMemory
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 

@@ -14,9 +14,9 @@ from typing import Any
 import psutil
 import pytest
 
-from ucadi_flwr.processes import free_port, stop
-from ucadi_flwr.provision import commands
-from ucadi_flwr.provision.kits import ServerKit, SiteKit
+from ucadi_flwr.deployment.kit import commands
+from ucadi_flwr.deployment.kit.kits import ServerKit, SiteKit
+from ucadi_flwr.processes.children import free_port, stop
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
-from dicom_factory import transcode
+from helpers.dicom_factory import transcode
 from pydicom.uid import JPEGLSLossless
 
 from ucadi_flwr.data.dicom import read_volume

@@ -9,21 +9,21 @@ import pytest
 import torch
 from flwr.common import NDArrays, Scalar
 
-from ucadi_flwr.build import make_model
-from ucadi_flwr.comparison.cautions import _one_site_classes
+from ucadi_flwr.comparison.warnings import _one_site_classes
 from ucadi_flwr.data.dataset import training_set
 from ucadi_flwr.data.manifest import Case, read_manifest
 from ucadi_flwr.data.partition import PARTS
 from ucadi_flwr.data.prepare import prepare
 from ucadi_flwr.data.sites import Site, open_sites
 from ucadi_flwr.data.transforms import for_testing, read_ct
+from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.models.state import read_state
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.report.results import Results, SiteData, TaskRef
+from ucadi_flwr.results.experiment import Results, SiteData, TaskRef
 from ucadi_flwr.simulation.environment import describe_environment
-from ucadi_flwr.site_client import SiteClient
+from ucadi_flwr.site.client import SiteClient
 
 pytestmark = pytest.mark.real_data
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ucadi_flwr.commands.slices import cut_site
 from ucadi_flwr.data.manifest import read_manifest
 from ucadi_flwr.data.prepare import prepare
-from ucadi_flwr.data.slices import Cut, slice_numbers
+from ucadi_flwr.data.slices import Cut, cut_site, slice_numbers
 from ucadi_flwr.data.transforms import read_ct
 
 pytestmark = pytest.mark.real_data

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from federation import SIZES, Config, opened, run, same
 from flwr.app import Array, Message
-from loopback_grid import LoopbackGrid
+from helpers.federation import SIZES, Config, opened, run, same
+from helpers.loopback_grid import LoopbackGrid
 from safetensors.numpy import load_file
 
 from ucadi_flwr.client_app import app
 from ucadi_flwr.errors import DataError, FederationError, ProtectionError
+from ucadi_flwr.exchange.sealed_run import FILE
 from ucadi_flwr.protection.keys import SiteKey
-from ucadi_flwr.rounds import Journal
-from ucadi_flwr.sealed_run import FILE
+from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.server_app import run_cell
 
 pytestmark = pytest.mark.usefixtures("no_pauses")

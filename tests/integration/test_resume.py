@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from federation import Config, events, model, opened, run, same
 from flwr.app import Array, Error, Message
-from loopback_grid import LoopbackGrid
+from helpers.federation import Config, events, model, opened, run, same
+from helpers.loopback_grid import LoopbackGrid
 from safetensors import SafetensorError
 
-from ucadi_flwr import atomic
-from ucadi_flwr.checkpoints import KEPT
+from ucadi_flwr import files as atomic
 from ucadi_flwr.client_app import app
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.protection.keys import SiteKey
-from ucadi_flwr.rounds import Journal
-from ucadi_flwr.run_config import RunConfig
+from ucadi_flwr.recipes.run_config import RunConfig
+from ucadi_flwr.results.journal import Journal
+from ucadi_flwr.server.checkpoints import KEPT
 from ucadi_flwr.server_app import run_cell
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
@@ -233,7 +233,7 @@ def test_a_full_disk_stops_the_run_at_the_round_before(
 
     with monkeypatch.context() as patch:
         patch.setattr(atomic, "_sync", no_room)
-        patch.setattr("ucadi_flwr.sealed_run.save_file", no_tensors)
+        patch.setattr("ucadi_flwr.exchange.sealed_run.save_file", no_tensors)
         with pytest.raises(FederationError, match=r"checkpoint of round 3 .*No space left.*resume"):
             run(broken)
     assert full
@@ -253,7 +253,7 @@ def test_a_disk_that_is_full_at_the_last_file_stops_the_run(
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ucadi_flwr.sealed_run.save_file", no_tensors)
+        patch.setattr("ucadi_flwr.exchange.sealed_run.save_file", no_tensors)
         with pytest.raises(OSError, match=r"sealed.safetensors: .*No space left"):
             run(broken)
     resumed(broken)
@@ -347,7 +347,7 @@ def test_the_ledger_holds_sizes_only_if_weights_are_public(config: Config) -> No
 
 
 def test_two_processes_do_not_serve_one_run(config: Config) -> None:
-    from ucadi_flwr.locks import held
+    from ucadi_flwr.files import held
 
     made_run = made(config, "fedavg")
     made_run.server.mkdir(parents=True)

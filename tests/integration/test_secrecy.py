@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from federation import SIZES, Config, run
-from loopback_grid import LoopbackGrid
+from helpers.federation import SIZES, Config, run
+from helpers.loopback_grid import LoopbackGrid
 
-from ucadi_flwr.build import make_model
+from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.models.state import read_state
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.run_config import RunConfig
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.run_config import RunConfig
-from ucadi_flwr.site_client import SiteClient
+from ucadi_flwr.site.client import SiteClient
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 

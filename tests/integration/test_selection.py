@@ -1,7 +1,7 @@
 """Rounds in which some of the sites take part."""
 
 import pytest
-from federation import Config, model, run
+from helpers.federation import Config, model, run
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 

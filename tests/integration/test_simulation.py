@@ -13,26 +13,24 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import dicom_factory
-import federation
 import numpy as np
 import psutil
 import pytest
-import tiny
-from dicom_factory import truncate
-from loopback_grid import LoopbackGrid
+from helpers import dicom_factory, federation, tiny
+from helpers.dicom_factory import truncate
+from helpers.loopback_grid import LoopbackGrid
 from safetensors.numpy import load_file
 
 import run_sim
 from ucadi_flwr.client_app import app
+from ucadi_flwr.exchange.sealed_run import open_sealed
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.run_config import RunConfig
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.report.results import read_results
-from ucadi_flwr.rounds import Journal
-from ucadi_flwr.run_config import RunConfig
-from ucadi_flwr.sealed_run import open_sealed
+from ucadi_flwr.results.experiment import read_results
+from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.server_app import run_cell
 from ucadi_flwr.simulation.engine import MARK, Engine
 
@@ -364,7 +362,7 @@ def test_a_killed_run_is_cleared_away_and_gone_on_with(
     assert not list(TMP.glob(f"{MARK}{process.pid}-*"))
     assert '"event": "resumed"' in journal.read_text()
     assert not list(cell.rglob("*.key"))
-    monkeypatch.setattr("ucadi_flwr.cohort.POLL_SECONDS", 0.001)
+    monkeypatch.setattr("ucadi_flwr.server.cohort.POLL_SECONDS", 0.001)
     whole = federation.configs(tmp_path, tmp_path / "data")("ucadi", scheme="bfv", rounds=8)
     federation.run(whole)
     task, recipe = loader.load(TaskRecipe, whole.task), loader.load(StrategyRecipe, "ucadi")

@@ -3,16 +3,16 @@
 from pathlib import Path
 
 import numpy as np
-import tiny
+from helpers import tiny
 
-from ucadi_flwr.build import make_model
 from ucadi_flwr.data.sites import open_sites
-from ucadi_flwr.evaluation.features import read_features
+from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.models.state import read_state
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.site_client import SiteClient
+from ucadi_flwr.results.features import read_features
+from ucadi_flwr.site.client import SiteClient
 
 
 def test_a_site_keeps_features_only_where_it_keeps_predictions(tmp_path: Path) -> None:

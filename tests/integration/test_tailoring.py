@@ -5,30 +5,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from federation import SIZES, Config, events, model, run, same
 from flwr.app import Message
 from flwr.common.serde import message_to_proto
-from loopback_grid import LoopbackGrid
+from helpers.federation import SIZES, Config, events, model, run, same
+from helpers.loopback_grid import LoopbackGrid
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from ucadi_flwr.build import make_model, set_schedule
 from ucadi_flwr.client_app import app
 from ucadi_flwr.data.dataset import training_set
 from ucadi_flwr.data.sites import open_sites
 from ucadi_flwr.errors import RecipeError
 from ucadi_flwr.evaluation.counts import Counts
-from ucadi_flwr.evaluation.predictions import read_predictions
+from ucadi_flwr.exchange.sealed_run import FILE, open_sealed
+from ucadi_flwr.models.factory import make_model, set_schedule
 from ucadi_flwr.models.state import read_state, write_state
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.run_config import RunConfig
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.rounds import Journal
-from ucadi_flwr.run_config import RunConfig
-from ucadi_flwr.sealed_run import FILE, open_sealed
+from ucadi_flwr.results.journal import Journal
+from ucadi_flwr.results.predictions import read_predictions
 from ucadi_flwr.server_app import run_cell
-from ucadi_flwr.site_client import derived_seed
+from ucadi_flwr.site.client import derived_seed
 from ucadi_flwr.training.local import LocalWork, train
 
 pytestmark = pytest.mark.usefixtures("no_pauses")

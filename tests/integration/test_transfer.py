@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from federation import Config, model, run
+from helpers.federation import Config, model, run
 from PIL import Image
 from safetensors.numpy import load_file
 

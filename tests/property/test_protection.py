@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from ucadi_flwr.models.densenet3d import DenseNet3d
 from ucadi_flwr.models.state import read_state
+from ucadi_flwr.protection.encoding.bfv_slots import PLAIN_MODULUS, digit, radix
+from ucadi_flwr.protection.encoding.layout import Layout
 from ucadi_flwr.protection.frame import Occasion
 from ucadi_flwr.protection.keys import SiteKey
-from ucadi_flwr.protection.layout import Layout
-from ucadi_flwr.protection.packing import PLAIN_MODULUS, digit, radix
 from ucadi_flwr.protection.plan import IntegerPlan, ModelPlan
 from ucadi_flwr.protection.server import SealedSum
 from ucadi_flwr.protection.site import Opened, SealedSite
@@ -106,7 +106,7 @@ def check_exact(opened: Opened, *case: object) -> None:
 
 
 def check_bound(opened: Opened, *case: object) -> None:
-    """The bound of ucadi_flwr/protection/packing.py against FedAvg in float64."""
+    """The bound of ucadi_flwr/protection/encoding/bfv_slots.py against FedAvg in float64."""
     plan, reference, states, weights, _ = case
     _, units, alpha = integer_mean(*case)
     steps = radix(plan.values_per_slot) // 2 - plan.max_sites // 2 - 2

@@ -5,9 +5,9 @@ from itertools import product
 
 import numpy as np
 import pytest
+from helpers.one_model import area_of, difference_of
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from one_model import area_of, difference_of
 
 from ucadi_flwr.evaluation.paired import holm, mcnemar
 

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 
@@ -22,15 +22,15 @@ def open_run(
 ) -> None:
     """Open the model of an encrypted run with the sites' key, and say how it tested."""
     from ucadi_flwr.evaluation.metrics import from_counts
-    from ucadi_flwr.model_file import save_model
-    from ucadi_flwr.sealed_run import FILE, open_sealed
+    from ucadi_flwr.exchange.sealed_run import FILE, open_sealed
+    from ucadi_flwr.models.files import save_model
 
     recipe, found = loader.load(TaskRecipe, task), loader.load(StrategyRecipe, strategy)
     opened = open_sealed(run / FILE, recipe, found, SiteKey.load(key))
     if (output / "model.safetensors").exists():
         raise DataError(f"{output / 'model.safetensors'} exists already; it is not overwritten")
     output.mkdir(parents=True, exist_ok=True)
-    model = save_model(output, POOLED, opened.state, recipe, opened.local)
+    model = save_model(output, ALL_SITES, opened.state, recipe, opened.local)
     print(f"model: {output / model['file']}")
     for server_round, loss in opened.losses.items():
         print(f"round {server_round}: loss {loss:.4f}")

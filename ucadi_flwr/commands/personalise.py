@@ -36,9 +36,8 @@ def personalise(
     """
     import torch
 
-    from ucadi_flwr.model_file import save_own_model
-    from ucadi_flwr.tailoring import tailor
-    from ucadi_flwr.takeover import open_hospital, open_model, tested
+    from ucadi_flwr.models.files import save_own_model
+    from ucadi_flwr.site.personalisation import open_hospital, open_model, tailor, tested
     from ucadi_flwr.training.freezing import select
 
     recipe, found = loader.load(TaskRecipe, task), loader.load(StrategyRecipe, strategy)

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from ucadi_flwr.deployment.kit import commands, layout
+from ucadi_flwr.deployment.kit.federation import Federation
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.provision import commands, layout
-from ucadi_flwr.provision.federation import Federation
 
 
 def provision(

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ucadi_flwr.atomic import replacing
 from ucadi_flwr.errors import DataError
+from ucadi_flwr.files import replacing
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
@@ -22,7 +22,7 @@ def seal(
     seed: Annotated[int, typer.Option(help="The run's, for layers that are new.", min=0)] = 0,
 ) -> None:
     """Seal a model at a hospital, so that its server passes it on and cannot read it."""
-    from ucadi_flwr.beginning import sealed_beginning
+    from ucadi_flwr.exchange.initial_model import sealed_beginning
 
     recipe, found = loader.load(TaskRecipe, task), loader.load(StrategyRecipe, strategy)
     if out.exists():

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ucadi_flwr.deploy.server import LOOPBACK, serve
+from ucadi_flwr.deployment.server import LOOPBACK, serve
 
 
 def server(

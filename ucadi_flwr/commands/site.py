@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ucadi_flwr.deploy.checks import all_fine, check, table
-from ucadi_flwr.deploy.site import supervise
+from ucadi_flwr.deployment.checks import all_fine, check, table
+from ucadi_flwr.deployment.site import supervise
 
 
 def site(

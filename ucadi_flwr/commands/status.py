@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ucadi_flwr.deploy.status import run_line, table
-from ucadi_flwr.deploy.status import status as ask
+from ucadi_flwr.deployment.status import run_line, table
+from ucadi_flwr.deployment.status import status as ask
 
 
 def status(

@@ -33,8 +33,8 @@ def submit(
     site with ucadi open. Whatever ended a run early, the same command with --resume goes on from
     its last whole round.
     """
-    from ucadi_flwr.deploy.submit import Order
-    from ucadi_flwr.deploy.submit import submit as run
+    from ucadi_flwr.deployment.submit import Order
+    from ucadi_flwr.deployment.submit import submit as run
 
     order = Order(task, strategy, out, rounds, seed, sites, resume, initial_model)
     for path in run(kit, state, order):

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from ucadi_flwr.comparison.arms import arms
-from ucadi_flwr.comparison.cautions import cautions
 from ucadi_flwr.comparison.differences import choose_reference, differences
 from ucadi_flwr.comparison.embeddings import embeddings
-from ucadi_flwr.comparison.figures import tested
 from ucadi_flwr.comparison.loading import load
-from ucadi_flwr.comparison.reading import readers as against_readers
-from ucadi_flwr.report.analysis import Analysis
-from ucadi_flwr.report.results import Results
+from ucadi_flwr.comparison.measures import tested
+from ucadi_flwr.comparison.readers import readers as against_readers
+from ucadi_flwr.comparison.warnings import cautions
+from ucadi_flwr.results.analysis import Analysis
+from ucadi_flwr.results.experiment import Results
 
 
 def analyse(
@@ -20,7 +20,7 @@ def analyse(
 
     ``reference``: the strategy that the others are compared with, by default fedavg, else the first
     with one model of all sites. ``readers``: a readers.csv
-    (:mod:`ucadi_flwr.evaluation.readers`). Raises :class:`ucadi_flwr.errors.DataError` for files
+    (:mod:`ucadi_flwr.results.readers`). Raises :class:`ucadi_flwr.errors.DataError` for files
     that are missing, broken or do not compare.
     """
     experiment = load(out, results)

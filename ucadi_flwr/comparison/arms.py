@@ -7,7 +7,8 @@ import numpy as np
 
 from ucadi_flwr.comparison.cases import Cases, Predictions
 from ucadi_flwr.comparison.loading import Experiment, Model
-from ucadi_flwr.report.analysis import ALL, OWN, Unit
+from ucadi_flwr.recipes.base import ALL_SITES
+from ucadi_flwr.results.analysis import OWN, Unit
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Arm:
     @property
     def main(self) -> bool:
         """Whether this is the strategy's answer there: one model of all, or each site's own."""
-        return self.trained_at in (ALL, OWN)
+        return self.trained_at in (ALL_SITES, OWN)
 
 
 def arms(experiment: Experiment) -> list[Arm]:
@@ -36,7 +37,7 @@ def arms(experiment: Experiment) -> list[Arm]:
     repeated = any(cases.repeated for cases in experiment.sites.values())
     pooled = {
         tested_at: Cases.pooled([experiment.sites[s] for s in experiment.sites_of(tested_at)])
-        for tested_at in (*experiment.sites, ALL)
+        for tested_at in (*experiment.sites, ALL_SITES)
     }
     found: list[Arm] = []
     for strategy, by_place in _by_strategy(experiment).items():
@@ -58,7 +59,7 @@ def _by_strategy(experiment: Experiment) -> dict[str, dict[str, dict[int, Model]
     for strategy in experiment.strategies:
         models = [model for model in experiment.models if model.strategy == strategy]
         places = {model.trained_at for model in models}
-        order = [place for place in (ALL, *experiment.sites) if place in places]
+        order = [place for place in (ALL_SITES, *experiment.sites) if place in places]
         order += sorted(places - set(order))
         by_place = {
             place: {model.seed: model for model in models if model.trained_at == place}
@@ -72,7 +73,7 @@ def _by_strategy(experiment: Experiment) -> dict[str, dict[str, dict[int, Model]
 
 def _own(strategy: str, by_place: Mapping[str, Mapping[int, Model]]) -> dict[int, Model]:
     """Seed → local models taken together: each site's cases by the model trained there."""
-    local = {place: models for place, models in by_place.items() if place != ALL}
+    local = {place: models for place, models in by_place.items() if place != ALL_SITES}
     seeds = sorted({seed for models in local.values() for seed in models})
     return {
         seed: Model(
@@ -101,7 +102,7 @@ def _arm(
     seeds = tuple(s for s in sorted(models) if all(site in models[s].scores for site in sites))
     if not seeds:
         return None
-    learned = {ALL: experiment.learned_at[strategy], OWN: frozenset(sites)}
+    learned = {ALL_SITES: experiment.learned_at[strategy], OWN: frozenset(sites)}
     probabilities = [
         np.concatenate([models[seed].scores[site] for site in sites]) for seed in seeds
     ]

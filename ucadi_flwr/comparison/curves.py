@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from ucadi_flwr.comparison.cases import Predictions
 from ucadi_flwr.comparison.resampling import drawn
-from ucadi_flwr.report.analysis import Roc
+from ucadi_flwr.results.analysis import Roc
 
 POINTS = 101
 

@@ -4,12 +4,13 @@ import itertools
 from collections.abc import Sequence
 from typing import Literal
 
-from ucadi_flwr.comparison.areas import area_difference
+from ucadi_flwr.comparison.accuracy import accuracy_difference
 from ucadi_flwr.comparison.arms import Arm
-from ucadi_flwr.comparison.decisions import accuracy_difference
+from ucadi_flwr.comparison.auc import area_difference
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.evaluation.paired import holm
-from ucadi_flwr.report.analysis import ALL, Difference, Estimate
+from ucadi_flwr.recipes.base import ALL_SITES
+from ucadi_flwr.results.analysis import Difference, Estimate
 
 USUAL = "fedavg"
 """The reference if no other is named."""
@@ -28,7 +29,7 @@ def choose_reference(found: Sequence[Arm], wanted: str | None) -> str:
                 f"no finished run of strategy {wanted} to compare with; there is {known}"
             )
         return wanted
-    of_all = [arm.strategy for arm in found if arm.trained_at == ALL]
+    of_all = [arm.strategy for arm in found if arm.trained_at == ALL_SITES]
     return USUAL if USUAL in strategies else [*of_all, *strategies][0]
 
 

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ucadi_flwr.errors import DataError
-from ucadi_flwr.evaluation.features import MAX_CASES as MAX_KEPT
-from ucadi_flwr.evaluation.features import chosen, read_features
 from ucadi_flwr.evaluation.neighbours import perplexity_of, silhouette, tsne
-from ucadi_flwr.report.analysis import ALL, Embedding, Tested
-from ucadi_flwr.report.details import FEWEST_POINTS
-from ucadi_flwr.report.results import Results
+from ucadi_flwr.recipes.base import ALL_SITES
+from ucadi_flwr.results.analysis import FEWEST_POINTS, Embedding, Tested
+from ucadi_flwr.results.experiment import Results
+from ucadi_flwr.results.features import MAX_CASES as MAX_KEPT
+from ucadi_flwr.results.features import chosen, read_features
 
 MAX_CASES = 500
 """In one picture; of more, as many are drawn, the same for every strategy."""
@@ -37,12 +37,12 @@ def _best(results: Results, tested: Sequence[Tested]) -> Iterator[str]:
     pooled = {
         cell.strategy.name
         for cell in results.cells
-        if cell.rounds and all(set(record.sites) == {ALL} for record in cell.rounds)
+        if cell.rounds and all(set(record.sites) == {ALL_SITES} for record in cell.rounds)
     }
     of_all = {
         row.strategy: auc
         for row in tested
-        if (row.trained_at, row.tested_at, row.unit) == (ALL, ALL, "scan")
+        if (row.trained_at, row.tested_at, row.unit) == (ALL_SITES, ALL_SITES, "scan")
         if row.strategy not in pooled and (auc := row.figures["auc"].mean) is not None
     }
     if of_all:
@@ -54,12 +54,12 @@ def _of_strategy(out: Path, results: Results, strategy: str) -> Embedding | None
         cell.seed
         for cell in results.cells
         if cell.strategy.name == strategy and cell.error is None
-        if any(model.trained_at == ALL for model in cell.models)
+        if any(model.trained_at == ALL_SITES for model in cell.models)
     ]
     if not seeds:
         return None
     seed = min(seeds)
-    folder = out / strategy / f"seed{seed}" / "features" / ALL
+    folder = out / strategy / f"seed{seed}" / "features" / ALL_SITES
     files = {site: folder / f"{site}.safetensors" for site in results.sites}
     sites = [site for site, path in files.items() if path.is_file()]
     if not sites:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ucadi_flwr.comparison.cases import Cases
-from ucadi_flwr.comparison.files import PredictionFile, read_file
 from ucadi_flwr.errors import DataError
-from ucadi_flwr.report.analysis import ALL
-from ucadi_flwr.report.results import Cell, Results
+from ucadi_flwr.recipes.base import ALL_SITES
+from ucadi_flwr.results.experiment import Cell, Results
+from ucadi_flwr.results.predictions import PredictionFile, read_file
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Experiment:
 
     def sites_of(self, tested_at: str) -> list[str]:
         """The sites whose cases make up a test set."""
-        return list(self.sites) if tested_at == ALL else [tested_at]
+        return list(self.sites) if tested_at == ALL_SITES else [tested_at]
 
 
 def load(out: Path, results: Results) -> Experiment:
@@ -111,4 +111,4 @@ def _learned_at(results: Results) -> dict[str, frozenset[str]]:
 
 def _named(cell: Cell, training: frozenset[str]) -> frozenset[str]:
     named = frozenset(site for record in cell.rounds for site in record.sites)
-    return training if ALL in named or not named else named & training
+    return training if ALL_SITES in named or not named else named & training

@@ -4,11 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ucadi_flwr.comparison.cases import Predictions
-from ucadi_flwr.comparison.estimates import estimate
 from ucadi_flwr.comparison.resampling import percentile, sums
+from ucadi_flwr.comparison.seeds import estimate
 from ucadi_flwr.evaluation import calibration
 from ucadi_flwr.evaluation.intervals import Interval
-from ucadi_flwr.report.analysis import CalibrationBin, Estimate
+from ucadi_flwr.results.analysis import CalibrationBin, Estimate
 
 BINS = 10
 

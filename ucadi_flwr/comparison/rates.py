@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ucadi_flwr.comparison.estimates import UNDEFINED, estimate, mean
+from ucadi_flwr.comparison.seeds import UNDEFINED, estimate, mean
 from ucadi_flwr.evaluation.intervals import Interval, wilson
-from ucadi_flwr.report.analysis import Estimate
+from ucadi_flwr.results.analysis import Estimate
 
 
 @dataclass(frozen=True)

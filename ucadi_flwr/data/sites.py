@@ -1,6 +1,5 @@
 """The sites of an experiment: a data folder opened, checked and split, before anything runs."""
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,8 @@ from ucadi_flwr.data.partition import (
     split_by_patient,
 )
 from ucadi_flwr.errors import DataError
+from ucadi_flwr.recipes.base import ALL_SITES, check_site_name
 from ucadi_flwr.recipes.task import TaskRecipe
-
-POOLED = "all"
-"""The name of all sites' cases together, and of a model that all sites trained."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ def pooled(sites: dict[str, Site]) -> Site:
         part: [case for site in sites.values() if site.trains for case in site.parts[part]]
         for part in PARTS
     }
-    return Site(POOLED, everything, next(iter(sites.values())).class_of)
+    return Site(ALL_SITES, everything, next(iter(sites.values())).class_of)
 
 
 def _parts(cases: list[Case], task: TaskRecipe, division: Division, name: str) -> Parts:
@@ -120,16 +117,6 @@ def _cases(data: Path, task: TaskRecipe) -> dict[str, list[Case]]:
     if not any(data.glob("*.csv")):
         folders = sorted(p for p in data.iterdir() if p.is_dir() and any(p.glob("*.csv"))) or [data]
     return by_site(case for folder in folders for case in read_manifest(folder, task.class_of))
-
-
-def check_site_name(name: str) -> str:
-    """The name, if files can be called by it and it is nobody else's; else :class:`DataError`."""
-    if name == POOLED or not re.fullmatch(r"\w[\w .-]{0,63}", name):
-        raise DataError(
-            f"a site cannot be named {name[:64]!r}: up to 64 letters, digits, spaces, '.', '-' or "
-            f"'_', not '{POOLED}'"
-        )
-    return name
 
 
 def _check(site: Site, task: TaskRecipe, data: Path, held_out: bool) -> None:

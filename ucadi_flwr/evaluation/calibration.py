@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import brier_score_loss
 
-from ucadi_flwr.evaluation.cases import as_scores, as_truth
+from ucadi_flwr.evaluation.inputs import as_scores, as_truth
 
 
 @dataclass(frozen=True)

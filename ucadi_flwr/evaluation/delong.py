@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from ucadi_flwr.evaluation.cases import as_clusters, as_scores, as_truth
+from ucadi_flwr.evaluation.inputs import as_clusters, as_scores, as_truth
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom, binomtest, norm
 
-from ucadi_flwr.evaluation.cases import as_truth
 from ucadi_flwr.evaluation.delong import Shares
+from ucadi_flwr.evaluation.inputs import as_truth
 from ucadi_flwr.evaluation.intervals import Interval, wilson, z_value
 
 

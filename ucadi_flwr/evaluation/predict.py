@@ -1,6 +1,7 @@
 """A model's probabilities for a site's test cases."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -24,6 +25,21 @@ def probabilities(
             for part in torch.split(scores, [len(stack) for stack in stacks]):
                 rows.append(part.mean(dim=0).numpy())
     return np.stack(rows)
+
+
+@contextmanager
+def recorded_inputs(layer: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """While it is open, every input `(B, F)` of the layer is added to the list, in order."""
+    inputs: list[torch.Tensor] = []
+
+    def record(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+        inputs.append(arguments[0].detach().float().cpu())
+
+    handle = layer.register_forward_pre_hook(record)
+    try:
+        yield inputs
+    finally:
+        handle.remove()
 
 
 def _chunks(dataset: Dataset[dict[str, torch.Tensor]]) -> Iterator[list[torch.Tensor]]:

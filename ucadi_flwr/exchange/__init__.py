@@ -1,1 +1,1 @@
-"""What travels between sites and server, and each end of it; the arrays are sealed elsewhere."""
+"""What both ends of a federation know: the plans, the messages, the model that all start from."""

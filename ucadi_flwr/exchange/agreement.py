@@ -12,13 +12,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ucadi_flwr.data.sites import POOLED
+from ucadi_flwr.errors import FederationError
 from ucadi_flwr.evaluation.counts import length_of
-from ucadi_flwr.exchange.names import name_of, parse_name
+from ucadi_flwr.protection.encoding.layout import Layout
 from ucadi_flwr.protection.frame import Kind, Occasion
 from ucadi_flwr.protection.keys import ServerContext
-from ucadi_flwr.protection.layout import Layout
 from ucadi_flwr.protection.plan import MAX_SITES, IntegerPlan, ModelPlan, Plan, expected
+from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 
 Purpose = Literal["model", "weights", "losses", "counts"]
@@ -55,7 +55,7 @@ class Agreement:
         """The plan of whatever is summed."""
         return self.model if purpose == "model" else self.integers(purpose)
 
-    def occasion(self, purpose: Purpose, name: str, trained_at: str = POOLED) -> Occasion:
+    def occasion(self, purpose: Purpose, name: str, trained_at: str = ALL_SITES) -> Occasion:
         """What a message is for; ``name`` is ``round.attempt``, as messages call it."""
         server_round, attempt = parse_name(name)
         return Occasion(f"{self.run}/{trained_at}", server_round, purpose, attempt)
@@ -87,3 +87,18 @@ def loss_vector(loss: float, examples: int, plan: IntegerPlan) -> NDArray[np.int
 def mean_loss(vector: NDArray[np.int64]) -> float:
     """The mean loss over all cases of a sum of :func:`loss_vector`."""
     return float(vector[1]) / LOSS_UNITS / float(vector[0])
+
+
+def name_of(server_round: int, attempt: int) -> str:
+    """(7, 0) → ``7.0``: round 7, first attempt."""
+    return f"{server_round}.{attempt}"
+
+
+def parse_name(name: str) -> tuple[int, int]:
+    """The inverse of :func:`name_of`; raise :class:`FederationError` if it is no name."""
+    server_round, _, attempt = name.partition(".")
+    if not (server_round.isascii() and server_round.isdigit() and len(server_round) < 10):
+        raise FederationError(f"'{name[:32]}' does not name a round and an attempt")
+    if not (attempt.isascii() and attempt.isdigit() and len(attempt) < 6):
+        raise FederationError(f"'{name[:32]}' does not name a round and an attempt")
+    return int(server_round), int(attempt)

@@ -8,11 +8,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from ucadi_flwr.aggregation.optimizers import Arrays, Moments, step
-from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.exchange.agreement import Agreement
-from ucadi_flwr.exchange.names import parse_name
+from ucadi_flwr.exchange.agreement import Agreement, parse_name
 from ucadi_flwr.protection.protect import Site
+from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.recipes.strategy import Average, StrategyRecipe
 
 
@@ -36,7 +35,7 @@ def follow(
     agreement: Agreement,
     end: Site,
     trainable: Collection[str],
-    trained_at: str = POOLED,
+    trained_at: str = ALL_SITES,
 ) -> GlobalModel:
     """Open the sums in the order of their rounds, and step with each.
 

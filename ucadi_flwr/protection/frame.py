@@ -3,7 +3,7 @@
 Everything here is public, and is checked before SEAL sees a byte of the payload: magic, version,
 scheme, key, plan, run, round, purpose, sender and every length. The payload's length follows from
 the plan, so that no frame can ask for memory. A frame says what its sender *claims*; that the
-claim is true is checked by whoever opens the sum (:mod:`ucadi_flwr.protection.tags`).
+claim is true is checked by whoever opens the sum (:mod:`ucadi_flwr.protection.mac`).
 """
 
 import hashlib

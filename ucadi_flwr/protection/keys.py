@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ucadi_flwr.errors import ProtectionError
-from ucadi_flwr.protection.derive import derive
 from ucadi_flwr.protection.frame import ID
-from ucadi_flwr.protection.lattice import new_secret
-from ucadi_flwr.protection.schemes import scheme
+from ucadi_flwr.protection.kdf import derive
+from ucadi_flwr.protection.scheme.ciphertexts import new_secret
+from ucadi_flwr.protection.scheme.schemes import scheme
 
 _SITE_KEY, _CONTEXT = "site key: secret", "server context"
 _LARGEST = 2**20  # bytes of a key file

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from ucadi_flwr.errors import ProtectionError
 from ucadi_flwr.protection import frame
+from ucadi_flwr.protection.encoding.bfv_slots import share
+from ucadi_flwr.protection.encoding.layout import State
 from ucadi_flwr.protection.frame import Frame, Kind, Occasion
 from ucadi_flwr.protection.keys import NO_KEY
-from ucadi_flwr.protection.layout import State
-from ucadi_flwr.protection.packing import share
 from ucadi_flwr.protection.plan import IntegerPlan, ModelPlan, Plan, expected
 from ucadi_flwr.protection.server import Roll
 from ucadi_flwr.protection.site import Opened, OpenedIntegers

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ucadi_flwr.errors import ProtectionError
+from ucadi_flwr.protection.encoding.bfv_slots import PackedModel
+from ucadi_flwr.protection.encoding.ckks_slots import RealModel
+from ucadi_flwr.protection.encoding.integer_slots import IntegerVector
+from ucadi_flwr.protection.encoding.layout import Layout
 from ucadi_flwr.protection.frame import Expected, Kind, Occasion, digest
-from ucadi_flwr.protection.integers import IntegerVector
 from ucadi_flwr.protection.keys import ServerContext
-from ucadi_flwr.protection.layout import Layout
-from ucadi_flwr.protection.packing import PackedModel
-from ucadi_flwr.protection.reals import RealModel
-from ucadi_flwr.protection.schemes import Scheme, largest_total, scheme
+from ucadi_flwr.protection.scheme.schemes import Scheme, largest_total, scheme
 
 MAX_SITES = 1024
 """Contributions to one sum that BFV's noise budget is worked out for."""

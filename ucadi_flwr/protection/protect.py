@@ -6,9 +6,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ucadi_flwr.protection.encoding.layout import State
 from ucadi_flwr.protection.frame import Occasion
 from ucadi_flwr.protection.keys import ServerContext, SiteKey
-from ucadi_flwr.protection.layout import State
 from ucadi_flwr.protection.plain import Mean, PlainSite, PlainSum
 from ucadi_flwr.protection.plan import IntegerPlan, ModelPlan, Plan
 from ucadi_flwr.protection.server import SealedSum

@@ -4,9 +4,9 @@ from ucadi_flwr.errors import ProtectionError
 from ucadi_flwr.protection import frame
 from ucadi_flwr.protection.frame import Frame, Kind, Occasion
 from ucadi_flwr.protection.keys import ServerContext
-from ucadi_flwr.protection.lattice import Adder
 from ucadi_flwr.protection.plan import Plan, expected
-from ucadi_flwr.protection.schemes import scheme
+from ucadi_flwr.protection.scheme.ciphertexts import Adder
+from ucadi_flwr.protection.scheme.schemes import scheme
 
 
 class Roll:

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from ucadi_flwr.errors import ProtectionError
 from ucadi_flwr.protection import frame
-from ucadi_flwr.protection.derive import derive
+from ucadi_flwr.protection.encoding.bfv_slots import share
+from ucadi_flwr.protection.encoding.layout import State
 from ucadi_flwr.protection.frame import Expected, Kind, Occasion
+from ucadi_flwr.protection.kdf import derive
 from ucadi_flwr.protection.keys import SiteKey
-from ucadi_flwr.protection.lattice import Row, Vault
-from ucadi_flwr.protection.layout import State
-from ucadi_flwr.protection.packing import share
 from ucadi_flwr.protection.plan import IntegerPlan, ModelPlan, Plan, expected, rows_shape
-from ucadi_flwr.protection.schemes import scheme
+from ucadi_flwr.protection.scheme.ciphertexts import Row, Vault
+from ucadi_flwr.protection.scheme.schemes import scheme
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class SealedSite:
             total_weight: W, what all weights that may answer add up to.
             multipliers: tensor → power of two by which this round's ranges are wider than usual.
 
-        Raises :class:`ucadi_flwr.protection.ranges.OutOfRange` where a value does not fit.
+        Raises :class:`ucadi_flwr.protection.encoding.ranges.OutOfRange` where a value does not fit.
         """
         units = share(weight, total_weight)
         body = plan.codec.encode(state, reference, multipliers or {}, units)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report import formats
-from ucadi_flwr.report.analysis import ALL, OWN, Analysis, Difference, Estimate, Tested, Unit
+from ucadi_flwr.results.analysis import OWN, Analysis, Difference, Estimate, Tested, Unit
 
 UNDEFINED = Estimate(mean=None)
 
@@ -59,7 +60,9 @@ class CrossRow:
     @property
     def label(self) -> str:
         """The strategy, and the site if the model is one site's own."""
-        return self.strategy if self.trained_at == ALL else f"{self.strategy}: {self.trained_at}"
+        return (
+            self.strategy if self.trained_at == ALL_SITES else f"{self.strategy}: {self.trained_at}"
+        )
 
     def auc(self, site: str) -> Estimate:
         """Its AUC there, undefined if it was not tested there."""
@@ -68,7 +71,7 @@ class CrossRow:
 
 def name_of(tested_at: str) -> str:
     """A test set as a reader calls it."""
-    return "all sites" if tested_at == ALL else tested_at
+    return "all sites" if tested_at == ALL_SITES else tested_at
 
 
 def figure(tested: Tested | None, name: str) -> Estimate:
@@ -78,12 +81,12 @@ def figure(tested: Tested | None, name: str) -> Estimate:
 
 def _without_repeats(analysis: Analysis) -> Analysis:
     """With one site, its cases are all cases: what is told of all of them is left out."""
-    if len({tested.tested_at for tested in analysis.tested} - {ALL}) != 1:
+    if len({tested.tested_at for tested in analysis.tested} - {ALL_SITES}) != 1:
         return analysis
     return analysis.model_copy(
         update={
-            "tested": [tested for tested in analysis.tested if tested.tested_at != ALL],
-            "differences": [d for d in analysis.differences if d.tested_at != ALL],
+            "tested": [tested for tested in analysis.tested if tested.tested_at != ALL_SITES],
+            "differences": [d for d in analysis.differences if d.tested_at != ALL_SITES],
         }
     )
 
@@ -133,13 +136,13 @@ class Comparison:
                 patients=max(t.patients for t in found[site]),
                 positives=max(t.positives for t in found[site]),
             )
-            for site in sorted(found, key=lambda site: (site != ALL, site))
+            for site in sorted(found, key=lambda site: (site != ALL_SITES, site))
         ]
 
     @property
     def sites(self) -> list[TestSet]:
         """The test sets of one site each."""
-        return [test_set for test_set in self.sets if test_set.site != ALL]
+        return [test_set for test_set in self.sets if test_set.site != ALL_SITES]
 
     @property
     def main(self) -> TestSet | None:
@@ -148,7 +151,7 @@ class Comparison:
 
     def tested(self, strategy: str, site: str, unit: Unit | None = None) -> Tested | None:
         """The test of a strategy's one model, or of its local models taken together."""
-        for trained_at in (ALL, OWN):
+        for trained_at in (ALL_SITES, OWN):
             found = self._tests.get((strategy, trained_at, site, unit or self.unit))
             if found is not None:
                 return found
@@ -176,7 +179,11 @@ class Comparison:
         """Every trained model, with its tests at sites."""
         rows: dict[tuple[str, str], dict[str, Tested]] = {}
         for tested in self.analysis.tested:
-            if tested.unit == self.unit and tested.trained_at != OWN and tested.tested_at != ALL:
+            if (
+                tested.unit == self.unit
+                and tested.trained_at != OWN
+                and tested.tested_at != ALL_SITES
+            ):
                 key = (tested.strategy, tested.trained_at)
                 rows.setdefault(key, {})[tested.tested_at] = tested
         ordered = sorted(rows, key=lambda key: (self._place(key[0]), key[1]))
@@ -188,7 +195,7 @@ class Comparison:
         return sorted(
             (d for d in every if d.measure == measure and d.unit == (unit or self.unit)),
             key=lambda d: (
-                (d.tested_at != ALL, d.tested_at),
+                (d.tested_at != ALL_SITES, d.tested_at),
                 self._place(d.a),
                 self._place(d.b),
             ),

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from ucadi_flwr.report.analysis import ALL
-from ucadi_flwr.report.results import Cell, Results, Round
+from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report.tables import finished
+from ucadi_flwr.results.experiment import Cell, Results, Round
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def costs(results: Results) -> list[Cost]:
 
 def shared(cell: Cell, results: Results) -> int:
     """Bytes that a run sent, both ways and from all sites; pooling moves every image once (S2)."""
-    if cell.rounds and all(set(record.sites) == {ALL} for record in cell.rounds):
+    if cell.rounds and all(set(record.sites) == {ALL_SITES} for record in cell.rounds):
         return sum(site.train_bytes for site in results.sites.values())
     return sum(record.bytes_up + record.bytes_down for record in cell.rounds)
 

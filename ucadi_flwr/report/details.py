@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report import formats
-from ucadi_flwr.report.analysis import (
-    ALL,
+from ucadi_flwr.report.comparisons import UNDEFINED, UNITS, Comparison, TestSet, figure, name_of
+from ucadi_flwr.results.analysis import (
+    FEWEST_POINTS,
     Difference,
     Embedding,
     Estimate,
@@ -14,16 +16,12 @@ from ucadi_flwr.report.analysis import (
     Readers,
     Tested,
 )
-from ucadi_flwr.report.comparisons import UNDEFINED, UNITS, Comparison, TestSet, figure, name_of
 
 MEASURES: dict[Literal["auc", "accuracy"], str] = {"auc": "AUC", "accuracy": "accuracy"}
 """What differences are of, as a reader calls it."""
 
 SETS_WITH_CONFUSION = 6
 """With more test sets than this, only the first (all sites) has its confusion matrices."""
-
-FEWEST_POINTS = 20
-"""Fewer cases than this are not drawn by their features."""
 
 COLUMNS_OF_CONFUSION = 8
 """Of counts that fit on A4."""
@@ -170,7 +168,7 @@ def has_gaps(comparison: Comparison) -> bool:
 def all_together(comparison: Comparison) -> bool:
     """Whether local models are also scored on all cases together."""
     return any(
-        tested.tested_at == ALL
+        tested.tested_at == ALL_SITES
         for strategy in comparison.strategies
         if comparison.is_local(strategy)
         for tested in comparison.tests(strategy)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ucadi_flwr.errors import DataError
-from ucadi_flwr.report.analysis import ALL
+from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report.costs import seconds_of
-from ucadi_flwr.report.results import Cell, Results
+from ucadi_flwr.results.experiment import Cell, Results
 
 
 class Scalar(NamedTuple):
@@ -63,12 +63,14 @@ def scalars(cell: Cell) -> Iterator[Scalar]:
             "seconds/protection": spent.protect,
             "seconds/adding": spent.add,
         }
-        found |= {f"loss/{site}": work.loss for site, work in record.sites.items() if site != ALL}
+        found |= {
+            f"loss/{site}": work.loss for site, work in record.sites.items() if site != ALL_SITES
+        }
         for tag, value in found.items():
             if value is not None:
                 yield Scalar(tag, value, record.round, elapsed)
     for model in cell.models:
-        group = "test-auc" if model.trained_at == ALL else f"test-auc of {model.trained_at}"
+        group = "test-auc" if model.trained_at == ALL_SITES else f"test-auc of {model.trained_at}"
         for site, figures in model.test.items():
             if figures.auc is not None:
                 yield Scalar(f"{group}/{site}", figures.auc, last, elapsed)

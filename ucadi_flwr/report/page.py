@@ -10,10 +10,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ucadi_flwr.report import comparisons, details, figures, formats, tables, verdicts
-from ucadi_flwr.report.analysis import Analysis
 from ucadi_flwr.report.comparisons import Comparison
 from ucadi_flwr.report.costs import costs
-from ucadi_flwr.report.results import RecipeRef, Results
+from ucadi_flwr.results.analysis import Analysis
+from ucadi_flwr.results.experiment import RecipeRef, Results
 
 SITES_PER_TABLE = 5
 """Columns of test sites that fit on A4; more continue in a further table."""

@@ -10,7 +10,7 @@ from itertools import groupby
 from statistics import fmean, stdev
 from typing import Literal, NamedTuple
 
-from ucadi_flwr.report.results import Cell, Figures, RecipeRef, Results
+from ucadi_flwr.results.experiment import Cell, Figures, RecipeRef, Results
 
 EVERYONE = "all"
 """Where a model was trained that belongs to no single site."""

@@ -1,8 +1,9 @@
 """Who was shown to be better than whom, and the answer in sentences."""
 
+from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report import formats
-from ucadi_flwr.report.analysis import ALL, Difference
 from ucadi_flwr.report.comparisons import Comparison, TestSet
+from ucadi_flwr.results.analysis import Difference
 
 HIGHER, LOWER = "▲", "▼"
 
@@ -59,7 +60,7 @@ def _sentence(comparison: Comparison, strategy: str, at: TestSet) -> str:
     difference = comparison.pairs.get((frozenset((strategy, reference)), at.site))
     if difference is None:
         return f"{strategy} against {reference}: not compared."
-    where = f"on all {at.cases}" if at.site == ALL else f"on the {at.cases} of {at.site}"
+    where = f"on all {at.cases}" if at.site == ALL_SITES else f"on the {at.cases} of {at.site}"
     answer = _answer(difference, comparison.analysis.level)
     return f"{difference.a} against {difference.b} {where}: {answer}."
 

@@ -11,23 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ucadi_flwr.atomic import replacing
-from ucadi_flwr.beginning import sealed_beginning
-from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import FederationError, UcadiError
 from ucadi_flwr.evaluation.metrics import from_predictions
-from ucadi_flwr.evaluation.predictions import read_predictions
-from ucadi_flwr.model_file import save_model
+from ucadi_flwr.exchange.initial_model import sealed_beginning
+from ucadi_flwr.exchange.sealed_run import FILE, open_sealed
+from ucadi_flwr.files import replacing
+from ucadi_flwr.models.files import save_model
+from ucadi_flwr.processes.progress import Progress
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.base import ALL_SITES
+from ucadi_flwr.recipes.run_config import RunConfig
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.report.results import Cell, RecipeRef
-from ucadi_flwr.run_config import RunConfig
-from ucadi_flwr.sealed_run import FILE, open_sealed
+from ucadi_flwr.results.experiment import Cell, RecipeRef
+from ucadi_flwr.results.predictions import read_predictions
 from ucadi_flwr.simulation.engine import Engine, Resources
 from ucadi_flwr.simulation.experiment import Plan, Run
-from ucadi_flwr.simulation.progress import Progress
 
 
 def run_cell(
@@ -135,7 +135,9 @@ def _result(
     folder = f"{config.name}/server"
     if key is not None:
         opened = open_sealed(config.server / FILE, plan.task, strategy, key.load())
-        found["models"] = [save_model(config.cell, POOLED, opened.state, plan.task, opened.local)]
+        found["models"] = [
+            save_model(config.cell, ALL_SITES, opened.state, plan.task, opened.local)
+        ]
         for record in found["rounds"]:
             record["loss"] = opened.losses.get(record["round"], record["loss"])
         folder = config.name

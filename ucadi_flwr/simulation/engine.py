@@ -7,6 +7,7 @@ own, no network beyond this machine, and its whole process group ends with the e
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess  # a type only
 import tempfile
@@ -22,10 +23,17 @@ from typing import Self
 import torch
 
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.locks import held
-from ucadi_flwr.processes import Children, environment, free_port, last_line
-from ucadi_flwr.run_config import RunConfig
-from ucadi_flwr.simulation import leftovers
+from ucadi_flwr.files import LOCK, held
+from ucadi_flwr.processes.children import (
+    Children,
+    end_all,
+    environment,
+    free_port,
+    last_line,
+    users_of,
+)
+from ucadi_flwr.processes.flower_app import manifest
+from ucadi_flwr.recipes.run_config import RunConfig
 
 START_SECONDS = 120.0
 CONNECTION = "engine"
@@ -53,7 +61,7 @@ class Engine:
     def __init__(self) -> None:
         tmp = Path("/tmp")  # noqa: S108 - Ray's sockets need a short path (107 bytes)
         tmp = tmp if tmp.is_dir() else Path(tempfile.gettempdir())
-        leftovers.sweep(tmp, MARK)
+        sweep(tmp, MARK)
         self._folder = tempfile.TemporaryDirectory(
             prefix=f"{MARK}{os.getpid()}-", dir=tmp, ignore_cleanup_errors=True
         )
@@ -110,7 +118,7 @@ class Engine:
         """
         app = self.home / "app"
         app.mkdir(exist_ok=True)
-        (app / "pyproject.toml").write_text(manifest(config), encoding="utf-8")
+        (app / "pyproject.toml").write_text(manifest(config.model_dump()), encoding="utf-8")
         federation = (
             f"num-supernodes={nodes} client-resources-num-cpus={resources.cpus} "
             f"client-resources-num-gpus={resources.gpus}"
@@ -146,24 +154,15 @@ class Engine:
             raise FederationError(f"Flower's engine stopped by itself: {last}")
 
 
-def manifest(config: RunConfig) -> str:
-    """The ``pyproject.toml`` of a Flower app that runs the installed package."""
-    lines = [
-        '[project]\nname = "ucadi-flwr"\nversion = "0.1.0"\nlicense = "Apache-2.0"\n',
-        '[tool.flwr.app]\npublisher = "ucadi"\n',
-        '[tool.flwr.app.components]\nserverapp = "ucadi_flwr.server_app:app"',
-        'clientapp = "ucadi_flwr.client_app:app"\n',
-        "[tool.flwr.app.config]",
-    ]
-    for key, value in config.model_dump().items():
-        lines.append(f"{key} = {_toml(value)}")
-    return "\n".join(lines) + "\n"
+_GRACE_SECONDS = 5.0
 
 
-def _toml(value: bool | int | str) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return str(value)
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+def sweep(parent: Path, mark: str) -> None:
+    """End the processes of this account's folders that nobody holds, and remove the folders."""
+    for folder in sorted(parent.glob(f"{mark}*")):
+        with contextlib.suppress(OSError, FederationError):
+            if folder.stat().st_uid != os.getuid() or not (folder / LOCK).is_file():
+                continue
+            with held(folder, "its experiment lives"):
+                end_all(users_of(folder), _GRACE_SECONDS)
+            shutil.rmtree(folder, ignore_errors=True)

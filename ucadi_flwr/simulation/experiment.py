@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ucadi_flwr.beginning import load_beginning
-from ucadi_flwr.build import make_model
 from ucadi_flwr.data.sites import Division
 from ucadi_flwr.errors import DataError, RecipeError
+from ucadi_flwr.exchange.initial_model import load_beginning
+from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.run_config import OWN_MODELS, number_of_rounds
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.run_config import OWN_MODELS
-from ucadi_flwr.server_app import number_of_rounds
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,16 @@ import torch
 from flwr.common import Scalar
 from safetensors.torch import load_file
 
-from ucadi_flwr.build import make_model
-from ucadi_flwr.data.sites import POOLED, Site
+from ucadi_flwr.data.sites import Site
 from ucadi_flwr.evaluation.metrics import from_predictions
-from ucadi_flwr.evaluation.predictions import read_predictions
+from ucadi_flwr.models.factory import make_model
+from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.recipes.strategy import StrategyRecipe
-from ucadi_flwr.report.results import Cell, Figures, Fold
+from ucadi_flwr.results.experiment import Cell, Figures, Fold
+from ucadi_flwr.results.predictions import read_predictions
 from ucadi_flwr.simulation.cells import exact_figures
 from ucadi_flwr.simulation.experiment import Plan, Run
-from ucadi_flwr.site_client import SiteClient
+from ucadi_flwr.site.client import SiteClient
 
 
 def joined(plan: Plan, strategy: StrategyRecipe, seed: int, cells: list[Cell]) -> Cell:
@@ -79,7 +80,7 @@ def tested(plan: Plan, strategy: StrategyRecipe, seed: int, cell: Cell, sites: l
 
 def _score(plan: Plan, strategy: StrategyRecipe, seed: int, fold: int, trained_at: str) -> float:
     folder = plan.out / strategy.name / f"seed{seed}" / f"fold{fold}" / "predictions" / trained_at
-    paths = folder.glob("*.csv" if trained_at == POOLED else f"{trained_at}.csv")
+    paths = folder.glob("*.csv" if trained_at == ALL_SITES else f"{trained_at}.csv")
     parts = [read_predictions(path, plan.task.classes) for path in sorted(paths)]
     scores, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
     figures = from_predictions(scores, labels, plan.task.classes.index(plan.task.positive_class))

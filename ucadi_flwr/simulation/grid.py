@@ -14,10 +14,10 @@ from ucadi_flwr.data.partition import PARTS
 from ucadi_flwr.data.phantom.site import write_phantom
 from ucadi_flwr.data.sites import Site, open_sites
 from ucadi_flwr.errors import DataError, UcadiError
-from ucadi_flwr.evaluation.readers import read_readers
-from ucadi_flwr.publish import publish
+from ucadi_flwr.processes.progress import Progress
 from ucadi_flwr.recipes import loader
-from ucadi_flwr.report.results import (
+from ucadi_flwr.report.publish import publish
+from ucadi_flwr.results.experiment import (
     Cell,
     Results,
     SiteData,
@@ -25,12 +25,12 @@ from ucadi_flwr.report.results import (
     read_results,
     write_results,
 )
+from ucadi_flwr.results.readers import read_readers
 from ucadi_flwr.simulation import folds, resume
 from ucadi_flwr.simulation.cells import run_cell
 from ucadi_flwr.simulation.engine import Engine
 from ucadi_flwr.simulation.environment import describe_environment
 from ucadi_flwr.simulation.experiment import Plan
-from ucadi_flwr.simulation.progress import Progress
 
 
 def run(plan: Plan) -> Path:

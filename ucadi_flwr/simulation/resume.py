@@ -2,7 +2,7 @@
 
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.recipes import loader
-from ucadi_flwr.report.results import Cell, Results, read_results
+from ucadi_flwr.results.experiment import Cell, Results, read_results
 from ucadi_flwr.simulation.experiment import Plan
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from ucadi_flwr.errors import RecipeError
 from ucadi_flwr.report.costs import seconds_of
-from ucadi_flwr.report.results import Cell, Results
+from ucadi_flwr.results.experiment import Cell, Results
 
 FILE = "sync-study.csv"
 

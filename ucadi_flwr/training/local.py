@@ -10,9 +10,8 @@ from torch.utils.data import DataLoader, Dataset
 from ucadi_flwr.errors import TrainingError
 from ucadi_flwr.recipes.strategy import Alignment
 from ucadi_flwr.recipes.task import Training
-from ucadi_flwr.training.alignment import coral, frozen_copy, mu, server_features
 from ucadi_flwr.training.freezing import frozen, select
-from ucadi_flwr.training.penalties import proximal
+from ucadi_flwr.training.regularisers import coral, frozen_copy, mu, proximal, server_features
 from ucadi_flwr.training.schedule import learning_rate
 
 

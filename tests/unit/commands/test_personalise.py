@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
+from helpers import tiny
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from ucadi_flwr import cli
-from ucadi_flwr.build import make_model
-from ucadi_flwr.data.sites import POOLED
-from ucadi_flwr.model_file import save_model
+from ucadi_flwr.models.factory import make_model
+from ucadi_flwr.models.files import save_model
 from ucadi_flwr.models.state import read_state
 from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.recipes.task import TaskRecipe
 
 Run = tuple[int, str, str]
@@ -35,7 +35,7 @@ class Hospital:
         self.recipe = tiny.write_task(folder)
         self.task = loader.load(TaskRecipe, str(self.recipe))
         self.out = folder / "own.safetensors"
-        save_model(folder, POOLED, read_state(make_model(self.task, 5)), self.task)
+        save_model(folder, ALL_SITES, read_state(make_model(self.task, 5)), self.task)
         self.model = folder / "model.safetensors"
 
     def strategy(self, tailoring: str) -> Path:
@@ -108,7 +108,7 @@ def test_a_checkpoint_of_other_classes_begins_its_head_anew(hospital: Hospital) 
 
 def test_a_model_with_local_tensors_is_told(hospital: Hospital) -> None:
     state = read_state(make_model(hospital.task, 5))
-    save_model(hospital.folder, POOLED, state, hospital.task, ["head.weight", "head.bias"])
+    save_model(hospital.folder, ALL_SITES, state, hospital.task, ["head.weight", "head.bias"])
     code, _, err = hospital.run()
     assert code == 0
     assert "2 tensors of" in err
@@ -128,7 +128,7 @@ def test_sigterm_leaves_no_images_behind(
         os.kill(os.getpid(), signal.SIGTERM)
         return 0.0
 
-    monkeypatch.setattr("ucadi_flwr.tailoring.tailor", killed)
+    monkeypatch.setattr("ucadi_flwr.site.personalisation.tailor", killed)
     try:
         assert hospital.run()[0] == 128 + signal.SIGTERM
     finally:
@@ -146,7 +146,7 @@ def test_a_class_that_is_missing_is_a_warning(hospital: Hospital) -> None:
     text = hospital.recipe.read_text().replace("[left, right]", "[left, right, up]")
     hospital.recipe.write_text(text)
     task = loader.load(TaskRecipe, str(hospital.recipe))
-    save_model(hospital.folder, POOLED, read_state(make_model(task, 5)), task)
+    save_model(hospital.folder, ALL_SITES, read_state(make_model(task, 5)), task)
     code, _, err = hospital.run()
     assert code == 0
     assert err.startswith("warning: ")
@@ -163,7 +163,7 @@ def wrong_shape(hospital: Hospital) -> None:
 
 def other_classes(hospital: Hospital) -> None:
     task = loader.load(TaskRecipe, str(hospital.recipe), {"classes": ["right", "left"]})
-    save_model(hospital.folder, POOLED, read_state(make_model(task, 5)), task)
+    save_model(hospital.folder, ALL_SITES, read_state(make_model(task, 5)), task)
 
 
 def one_class(hospital: Hospital) -> None:

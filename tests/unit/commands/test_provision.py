@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from ucadi_flwr.cli import reporting_errors
 from ucadi_flwr.commands.provision import provision as command
+from ucadi_flwr.errors import reporting_errors
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -4,18 +4,17 @@ import csv
 import stat
 from pathlib import Path
 
-import dicom_factory
 import nibabel
 import numpy as np
 import pytest
+from helpers import dicom_factory
 from PIL import Image
 
 from ucadi_flwr import cli
-from ucadi_flwr.commands.slices import cut_site
 from ucadi_flwr.data.dataset import training_set
 from ucadi_flwr.data.manifest import read_manifest
 from ucadi_flwr.data.sites import open_sites
-from ucadi_flwr.data.slices import Cut
+from ucadi_flwr.data.slices import Cut, cut_site
 from ucadi_flwr.data.transforms import read_ct, read_grey
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.recipes import loader

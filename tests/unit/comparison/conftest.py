@@ -9,9 +9,8 @@ import pytest
 
 from ucadi_flwr.comparison import resampling
 from ucadi_flwr.comparison.analyse import analyse
-from ucadi_flwr.evaluation.predictions import write_predictions
-from ucadi_flwr.report.analysis import Analysis, Difference, Tested
-from ucadi_flwr.report.results import (
+from ucadi_flwr.results.analysis import Analysis, Difference, Tested
+from ucadi_flwr.results.experiment import (
     Cell,
     Figures,
     Model,
@@ -22,6 +21,7 @@ from ucadi_flwr.report.results import (
     SiteRound,
     TaskRef,
 )
+from ucadi_flwr.results.predictions import write_predictions
 
 UNUSED = Figures(
     n=0, auc=None, sensitivity=None, specificity=None, accuracy=0.0, confusion=[[0, 0], [0, 0]]

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
+from helpers.resampled import bootstrap
 from scipy.special import expit, logit
 from scipy.stats import norm
 
 from ucadi_flwr.comparison import resampling
 from ucadi_flwr.evaluation.intervals import wilson
-
-from .resampled import bootstrap
 
 LABELS = [1, 1, 1, 0, 0, 0]
 FIRST = [0.9, 0.6, 0.4, 0.7, 0.3, 0.2]

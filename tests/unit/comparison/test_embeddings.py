@@ -6,8 +6,8 @@ import torch
 
 from ucadi_flwr.comparison import embeddings as module
 from ucadi_flwr.errors import DataError
-from ucadi_flwr.evaluation.features import write_features
 from ucadi_flwr.evaluation.neighbours import silhouette
+from ucadi_flwr.results.features import write_features
 
 LABELS = np.arange(15) % 2
 GOOD, BAD = np.where(LABELS, 0.8, 0.2), np.where(LABELS, 0.3, 0.6)

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ucadi_flwr.comparison import files
-from ucadi_flwr.comparison.files import read_file
 from ucadi_flwr.errors import DataError
+from ucadi_flwr.results import predictions as files
+from ucadi_flwr.results.predictions import read_file
 
 CLASSES = ("healthy", "covid-19")
 HEADER = "case,patient,label,p:healthy,p:covid-19\n"

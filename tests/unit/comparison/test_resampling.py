@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers.resampled import bootstrap
 from scipy.stats import binom
 
 from ucadi_flwr.comparison import resampling
@@ -9,8 +10,6 @@ from ucadi_flwr.comparison.cases import Predictions
 from ucadi_flwr.comparison.curves import mean_roc
 from ucadi_flwr.comparison.probabilities import brier, calibration_bins, ece
 from ucadi_flwr.evaluation import calibration
-
-from .resampled import bootstrap
 
 RNG = np.random.default_rng(11)
 PATIENTS = np.unique(RNG.integers(0, 40, 90), return_inverse=True)[1]

@@ -4,8 +4,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
+from helpers import tiny
 
 from ucadi_flwr.data.balance import drawn_again
 from ucadi_flwr.data.dataset import CachedCases, training_set

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_factory import write_series
+from helpers.dicom_factory import write_series
 from pydicom.uid import JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless
 
 from ucadi_flwr.data.decode import Plane, read_planes, serve

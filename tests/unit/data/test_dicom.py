@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_factory import AXIAL, CORONAL, OBLIQUE, truncate, write_series
+from helpers.dicom_factory import AXIAL, CORONAL, OBLIQUE, truncate, write_series
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import (

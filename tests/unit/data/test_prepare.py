@@ -9,7 +9,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from dicom_factory import CORONAL, truncate, write_series
+from helpers.dicom_factory import CORONAL, truncate, write_series
 
 from ucadi_flwr.data.dicom import Volume, find_series
 from ucadi_flwr.data.manifest import read_manifest

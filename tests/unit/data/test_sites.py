@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 
 from ucadi_flwr.data.partition import PARTS
-from ucadi_flwr.data.sites import Division, check_site_name, open_sites, pooled
+from ucadi_flwr.data.sites import Division, open_sites, pooled
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.base import check_site_name
 from ucadi_flwr.recipes.task import TaskRecipe
 
 TASK = loader.load(TaskRecipe, "xray-pneumonia2")

@@ -4,11 +4,11 @@ import gzip
 import os
 from pathlib import Path
 
-import dicom_factory
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from helpers import dicom_factory
 from PIL import Image
 
 from ucadi_flwr.data.dataset import make_dataset

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from one_model import area_of, difference_of
+from helpers.one_model import area_of, difference_of
 from scipy.stats import kstest, norm
 from sklearn.metrics import roc_auc_score
 

@@ -13,7 +13,7 @@ from torch import nn
 from ucadi_flwr.evaluation.counts import BINS, Counts, score_bin
 from ucadi_flwr.evaluation.metrics import from_counts, from_predictions
 from ucadi_flwr.evaluation.predict import probabilities
-from ucadi_flwr.evaluation.predictions import read_predictions, write_predictions
+from ucadi_flwr.results.predictions import read_predictions, write_predictions
 
 
 def draw(seed: int, n: int = 300, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:

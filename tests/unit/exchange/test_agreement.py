@@ -3,8 +3,7 @@
 import pytest
 
 from ucadi_flwr.errors import FederationError, ProtectionError
-from ucadi_flwr.exchange.agreement import Agreement, loss_vector, mean_loss
-from ucadi_flwr.exchange.names import name_of, parse_name
+from ucadi_flwr.exchange.agreement import Agreement, loss_vector, mean_loss, name_of, parse_name
 from ucadi_flwr.exchange.wire import MAX_JSON, read_multipliers
 from ucadi_flwr.protection.keys import NO_KEY
 from ucadi_flwr.recipes import loader

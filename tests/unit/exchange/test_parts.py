@@ -6,24 +6,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from helpers import tiny
 from safetensors.numpy import save_file
 
-from ucadi_flwr import preflight, sealed_run
 from ucadi_flwr.aggregation.optimizers import Moments
-from ucadi_flwr.build import make_model
 from ucadi_flwr.errors import DataError, FederationError, ProtectionError
-from ucadi_flwr.exchange import wire
+from ucadi_flwr.exchange import sealed_run, wire
 from ucadi_flwr.exchange.agreement import Agreement
 from ucadi_flwr.exchange.global_model import GlobalModel
-from ucadi_flwr.exchange.history import History
-from ucadi_flwr.exchange.memory import RUNS_WITH_MODELS, SiteMemory
+from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.models.state import read_state
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
+from ucadi_flwr.server import cost_estimate as preflight
+from ucadi_flwr.server.served_models import History
+from ucadi_flwr.site.memory import RUNS_WITH_MODELS, SiteMemory
 
 START = {"w": np.zeros(2, np.float32)}
 

@@ -9,23 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
+from helpers import tiny
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ucadi_flwr.build import make_model
-from ucadi_flwr.data.sites import POOLED
 from ucadi_flwr.errors import DataError
-from ucadi_flwr.model_file import save_model
 from ucadi_flwr.models import pretrained
 from ucadi_flwr.models.densenet3d import DenseNet3d
+from ucadi_flwr.models.factory import make_model
+from ucadi_flwr.models.files import save_model
 from ucadi_flwr.models.parts import output_layer
 from ucadi_flwr.models.pretrained import LoadReport, load_initial
 from ucadi_flwr.models.resnet import resnet18_2d
 from ucadi_flwr.models.state import read_state
 from ucadi_flwr.models.vgg import vgg16_2d
 from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.recipes.task import TaskRecipe
 
 State = dict[str, Tensor]
@@ -178,7 +178,7 @@ def test_a_model_trained_here_loads_and_says_what_it_is(tmp_path: Path) -> None:
     trained = make_model(task, seed=1)
     assert isinstance(trained, DenseNet3d)
     trained.set_schedule(7)
-    entry = save_model(tmp_path, POOLED, read_state(trained), task)
+    entry = save_model(tmp_path, ALL_SITES, read_state(trained), task)
     model = make_model(task, seed=2)
     assert isinstance(model, DenseNet3d)
     model.set_schedule(3)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ucadi_flwr.aggregation.mean import WeightedMean
+from ucadi_flwr.protection.encoding.layout import Layout
 from ucadi_flwr.protection.frame import Occasion
 from ucadi_flwr.protection.keys import NO_KEY, SiteKey
-from ucadi_flwr.protection.layout import Layout
 from ucadi_flwr.protection.plan import ModelPlan
 from ucadi_flwr.protection.protect import Site, Sum, make_site, make_sum
 

@@ -3,10 +3,10 @@
 import pytest
 
 from ucadi_flwr.errors import ProtectionError
+from ucadi_flwr.protection.encoding.layout import Layout
 from ucadi_flwr.protection.frame import Kind
-from ucadi_flwr.protection.layout import Layout
 from ucadi_flwr.protection.plan import IntegerPlan, ModelPlan, payload_size
-from ucadi_flwr.protection.schemes import scheme
+from ucadi_flwr.protection.scheme.schemes import scheme
 
 LAYOUT = Layout({"w": (3, 4096), "b": (10,)})
 

@@ -9,14 +9,15 @@ import tenseal.sealapi as seal
 
 from ucadi_flwr.aggregation.mean import WeightedMean
 from ucadi_flwr.errors import ProtectionError
-from ucadi_flwr.protection import bfv, frame
-from ucadi_flwr.protection.channel import Channel
+from ucadi_flwr.protection import frame
+from ucadi_flwr.protection.encoding.layout import Layout
+from ucadi_flwr.protection.encoding.ranges import OutOfRange
 from ucadi_flwr.protection.frame import Kind, Occasion
 from ucadi_flwr.protection.keys import NO_KEY, SiteKey
-from ucadi_flwr.protection.layout import Layout
 from ucadi_flwr.protection.plan import IntegerPlan, ModelPlan, expected
 from ucadi_flwr.protection.protect import make_site, make_sum
-from ucadi_flwr.protection.ranges import OutOfRange
+from ucadi_flwr.protection.scheme import bfv
+from ucadi_flwr.protection.scheme.seal_io import Channel
 
 Get = Callable[..., object]  # the fixtures of conftest.py
 SCHEMES = pytest.mark.parametrize("scheme", ["none", "bfv", "ckks"])

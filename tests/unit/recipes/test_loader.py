@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ucadi_flwr.build import make_model
 from ucadi_flwr.errors import RecipeError
+from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe

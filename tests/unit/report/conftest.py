@@ -4,13 +4,12 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
+from helpers import read_page, small_analysis, small_results
 
-from ucadi_flwr.report.analysis import Analysis
 from ucadi_flwr.report.comparisons import Comparison
 from ucadi_flwr.report.page import render
-from ucadi_flwr.report.results import Results
-
-from . import reading, small_analysis, small_results
+from ucadi_flwr.results.analysis import Analysis
+from ucadi_flwr.results.experiment import Results
 
 
 @pytest.fixture(scope="session")
@@ -72,15 +71,15 @@ def comparison(analysis: Analysis) -> Comparison:
 def svg() -> SimpleNamespace:
     """The functions that read a drawing."""
     return SimpleNamespace(
-        parse=reading.parse,
-        texts=reading.texts,
-        rows=reading.rows,
-        style=reading.style,
-        paths=reading.paths,
+        parse=read_page.parse,
+        texts=read_page.texts,
+        rows=read_page.rows,
+        style=read_page.style,
+        paths=read_page.paths,
     )
 
 
 @pytest.fixture(scope="session")
-def read() -> type[reading.Page]:
+def read() -> type[read_page.Page]:
     """The class that reads a page: ``read(html).tables``."""
-    return reading.Page
+    return read_page.Page

@@ -4,13 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from ucadi_flwr.report.analysis import ALL, OWN
+from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report.comparisons import Comparison, TestSet, figure
+from ucadi_flwr.results.analysis import OWN
 
 
 def test_all_sites_come_first_and_strategies_as_they_were_named(comparison: Comparison) -> None:
     assert comparison.sets == [
-        TestSet(ALL, "case", 100, 100, 90, 40),
+        TestSet(ALL_SITES, "case", 100, 100, 90, 40),
         TestSet("a", "case", 60, 60, 50, 40),
         TestSet("b", "case", 40, 40, 30, 40),
     ]
@@ -22,7 +23,7 @@ def test_all_sites_come_first_and_strategies_as_they_were_named(comparison: Comp
 
 
 def test_a_strategy_that_only_the_analysis_names_comes_last(of: SimpleNamespace) -> None:
-    analysis = of.analysis([of.tested("new", ALL, "a"), of.tested("fedavg", ALL, "a")])
+    analysis = of.analysis([of.tested("new", ALL_SITES, "a"), of.tested("fedavg", ALL_SITES, "a")])
     assert Comparison(analysis, ["fedavg"]).strategies == ["fedavg", "new"]
 
 
@@ -39,12 +40,12 @@ def test_sizes(fewest: int, most: int, patients: int, size: str) -> None:
 
 
 def test_strategies_tested_on_different_numbers_of_cases_are_told(of: SimpleNamespace) -> None:
-    tests = [of.tested("x", ALL, "a", cases=12), of.tested("y", ALL, "a", cases=14)]
+    tests = [of.tested("x", ALL_SITES, "a", cases=12), of.tested("y", ALL_SITES, "a", cases=14)]
     assert Comparison(of.analysis(tests), []).sets[0].cases == "12–14 cases"
 
 
 def test_an_analysis_of_patients_counts_patients(of: SimpleNamespace) -> None:
-    tests = [of.tested("fedavg", ALL, "a", unit="patient", cases=31, patients=30)]
+    tests = [of.tested("fedavg", ALL_SITES, "a", unit="patient", cases=31, patients=30)]
     comparison = Comparison(of.analysis(tests), [])
     assert comparison.unit == "patient"
     assert comparison.sets[0].size == "30 patients, 40 positive"
@@ -54,7 +55,7 @@ def test_one_model_of_all_or_every_sites_own(comparison: Comparison) -> None:
     own, all_ = comparison.tested("local", "a"), comparison.tested("fedavg", "a")
     assert own is not None
     assert all_ is not None
-    assert (own.trained_at, all_.trained_at) == (OWN, ALL)
+    assert (own.trained_at, all_.trained_at) == (OWN, ALL_SITES)
     assert comparison.is_local("local")
     assert not comparison.is_local("fedavg")
     assert comparison.tested("fedavg", "nowhere") is None
@@ -72,8 +73,8 @@ def test_cross_site_rows_are_trained_models_at_sites(comparison: Comparison) -> 
 
 
 def test_with_one_site_its_cases_are_all_cases(of: SimpleNamespace) -> None:
-    tests = [of.tested("fedavg", ALL, site) for site in ("a", ALL)]
-    found = [of.difference("ucadi", "fedavg", site, of.estimate(0.1)) for site in ("a", ALL)]
+    tests = [of.tested("fedavg", ALL_SITES, site) for site in ("a", ALL_SITES)]
+    found = [of.difference("ucadi", "fedavg", site, of.estimate(0.1)) for site in ("a", ALL_SITES)]
     comparison = Comparison(of.analysis(tests, differences=found), [])
     assert [test_set.site for test_set in comparison.sets] == ["a"]
     assert [d.tested_at for d in comparison.differences("auc")] == ["a"]
@@ -82,8 +83,8 @@ def test_with_one_site_its_cases_are_all_cases(of: SimpleNamespace) -> None:
 def test_differences_by_test_set_then_strategy(comparison: Comparison) -> None:
     found = [(d.tested_at, d.a, d.b) for d in comparison.differences("auc")]
     assert found == [
-        (ALL, "local", "fedavg"),
-        (ALL, "ucadi", "fedavg"),
+        (ALL_SITES, "local", "fedavg"),
+        (ALL_SITES, "ucadi", "fedavg"),
         ("a", "local", "ucadi"),
         ("a", "ucadi", "fedavg"),
     ]
@@ -93,13 +94,13 @@ def test_differences_by_test_set_then_strategy(comparison: Comparison) -> None:
 
 def test_strategies_that_were_not_tested_come_last_among_differences(of: SimpleNamespace) -> None:
     found = [of.difference(name, "fedavg", "a", of.estimate(0.1)) for name in ("gone", "fedavg")]
-    analysis = of.analysis([of.tested("fedavg", ALL, "a")], differences=found)
+    analysis = of.analysis([of.tested("fedavg", ALL_SITES, "a")], differences=found)
     assert [d.a for d in Comparison(analysis, []).differences("auc")] == ["fedavg", "gone"]
 
 
 def test_a_figure_that_is_not_there_is_undefined(of: SimpleNamespace) -> None:
     assert figure(None, "auc").mean is None
-    assert figure(of.tested("x", ALL, "a"), "nonsense").mean is None
+    assert figure(of.tested("x", ALL_SITES, "a"), "nonsense").mean is None
 
 
 def test_an_empty_analysis_has_nothing(of: SimpleNamespace) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from ucadi_flwr.report.costs import Seconds, costs, seconds_of
-from ucadi_flwr.report.results import Results, Round, SiteRound
+from ucadi_flwr.results.experiment import Results, Round, SiteRound
 
 
 def work(seconds: float, protect: float) -> SiteRound:

@@ -5,11 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from ucadi_flwr.report.analysis import ALL, CalibrationBin, Roc
+from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report.comparisons import Comparison
 from ucadi_flwr.report.figures.calibration import reliability_curves
 from ucadi_flwr.report.figures.lines import looks
 from ucadi_flwr.report.figures.roc import BANDS, NAMED_READERS, roc_curves
+from ucadi_flwr.results.analysis import CalibrationBin, Roc
 
 
 def test_one_panel_a_test_set_that_has_a_curve(
@@ -23,7 +24,7 @@ def test_one_panel_a_test_set_that_has_a_curve(
 
 
 def test_a_curve_is_where_its_points_are(of: SimpleNamespace, svg: SimpleNamespace) -> None:
-    (drawing,) = roc_curves(Comparison(of.analysis([of.tested("fedavg", ALL, "s")]), []))
+    (drawing,) = roc_curves(Comparison(of.analysis([of.tested("fedavg", ALL_SITES, "s")]), []))
     line, _legend = svg.paths(svg.parse(drawing), stroke_width="1.4")
     (x0, y0), (x1, y1), (x2, y2) = line
     assert (x1 - x0) / (x2 - x0) == pytest.approx(0.5)
@@ -41,7 +42,7 @@ def bands(svg: SimpleNamespace, comparison: Comparison) -> int:
 
 def several(of: SimpleNamespace, count: int) -> Comparison:
     names = ["fedavg", *(f"x{i}" for i in range(count - 1))]
-    return Comparison(of.analysis([of.tested(name, ALL, "s") for name in names]), [])
+    return Comparison(of.analysis([of.tested(name, ALL_SITES, "s") for name in names]), [])
 
 
 def test_few_strategies_have_bands_and_of_many_the_reference(
@@ -59,10 +60,10 @@ def test_few_strategies_have_bands_and_of_many_the_reference(
 
 def test_a_band_that_is_not_known_is_not_drawn(of: SimpleNamespace, svg: SimpleNamespace) -> None:
     roc = Roc(fpr=[0, 1], tpr=[0, 1], low=[None, None], high=[None, None])
-    one = Comparison(of.analysis([of.tested("fedavg", ALL, "s", roc=roc)]), [])
+    one = Comparison(of.analysis([of.tested("fedavg", ALL_SITES, "s", roc=roc)]), [])
     assert bands(svg, one) == 0
     names = [f"x{i}" for i in range(BANDS + 1)]
-    no_reference = Comparison(of.analysis([of.tested(n, ALL, "s") for n in names]), [])
+    no_reference = Comparison(of.analysis([of.tested(n, ALL_SITES, "s") for n in names]), [])
     assert "Band" not in roc_curves(no_reference)[0].caption
 
 
@@ -75,7 +76,7 @@ def test_readers_are_points_on_all_cases(comparison: Comparison, svg: SimpleName
 
 
 def test_readers_of_the_only_site(of: SimpleNamespace) -> None:
-    tests = [of.tested("fedavg", ALL, site) for site in ("a", ALL)]
+    tests = [of.tested("fedavg", ALL_SITES, site) for site in ("a", ALL_SITES)]
     comparison = Comparison(of.analysis(tests, readers=[of.study("fedavg")]), [])
     assert "Hollow" in roc_curves(comparison)[0].caption
 
@@ -84,7 +85,7 @@ def test_many_readers_are_not_told_apart(of: SimpleNamespace, svg: SimpleNamespa
     reader = of.study("fedavg").readers[0]
     readers = [reader.model_copy(update={"reader": f"r{i}"}) for i in range(NAMED_READERS + 1)]
     study = of.study("fedavg").model_copy(update={"readers": readers})
-    analysis = of.analysis([of.tested("fedavg", ALL, ALL)], readers=[study])
+    analysis = of.analysis([of.tested("fedavg", ALL_SITES, ALL_SITES)], readers=[study])
     words = svg.texts(svg.parse(roc_curves(Comparison(analysis, []))[0]))
     assert words.count("readers") == 1
     assert "r0" not in words
@@ -95,19 +96,19 @@ def test_readers_without_a_point_are_not_mentioned(of: SimpleNamespace) -> None:
     study = of.study("fedavg").model_copy(
         update={"readers": of.study("fedavg").readers[1:2], "model_specificity": nothing}
     )
-    analysis = of.analysis([of.tested("fedavg", ALL, ALL)], readers=[study])
+    analysis = of.analysis([of.tested("fedavg", ALL_SITES, ALL_SITES)], readers=[study])
     assert "Hollow" not in roc_curves(Comparison(analysis, []))[0].caption
 
 
 def test_many_test_sets_continue_in_further_figures(of: SimpleNamespace) -> None:
-    tests = [of.tested("fedavg", ALL, f"s{i:02d}") for i in range(14)]  # 9, and 5 in 2 rows
+    tests = [of.tested("fedavg", ALL_SITES, f"s{i:02d}") for i in range(14)]  # 9, and 5 in 2 rows
     comparison = Comparison(of.analysis(tests), [])
     assert [d.name for d in roc_curves(comparison)] == ["roc-1", "roc-2"]
     assert [d.name for d in reliability_curves(comparison)] == ["calibration-1", "calibration-2"]
 
 
 def test_no_curves_no_figure(of: SimpleNamespace) -> None:
-    comparison = Comparison(of.analysis([of.tested("fedavg", ALL, "s", curves=False)]), [])
+    comparison = Comparison(of.analysis([of.tested("fedavg", ALL_SITES, "s", curves=False)]), [])
     assert roc_curves(comparison) == []
     assert reliability_curves(comparison) == []
 
@@ -120,7 +121,7 @@ def test_bins_are_marks_whose_size_tells_their_cases(
         CalibrationBin(score=0.5, fraction=0.5, cases=0),
         CalibrationBin(score=1.0, fraction=0.9, cases=10),
     ]
-    one = Comparison(of.analysis([of.tested("fedavg", ALL, "s", calibration=bins)]), [])
+    one = Comparison(of.analysis([of.tested("fedavg", ALL_SITES, "s", calibration=bins)]), [])
     (drawing,) = reliability_curves(one)
     line, *_ = svg.paths(svg.parse(drawing), stroke_width="0.8", stroke="#000000")
     assert len(line) == 2  # the empty bin has no place
@@ -133,7 +134,7 @@ def test_bins_are_marks_whose_size_tells_their_cases(
 
 
 def test_a_strategy_without_bins_at_one_site(of: SimpleNamespace, svg: SimpleNamespace) -> None:
-    tests = [of.tested("fedavg", ALL, "s"), of.tested("x", ALL, "t")]
+    tests = [of.tested("fedavg", ALL_SITES, "s"), of.tested("x", ALL_SITES, "t")]
     comparison = Comparison(of.analysis(tests), [])
     for (drawing,) in (reliability_curves(comparison), roc_curves(comparison)):
         assert {"s, n = 100", "t, n = 100", "fedavg", "x"} <= set(svg.texts(svg.parse(drawing)))

@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report import details
-from ucadi_flwr.report.analysis import ALL, Analysis
 from ucadi_flwr.report.comparisons import Comparison
+from ucadi_flwr.results.analysis import Analysis
 
 
 def test_binned_less_exact(comparison: Comparison) -> None:
@@ -23,11 +24,11 @@ def test_binned_less_exact(comparison: Comparison) -> None:
 def test_the_largest_gap_keeps_its_sign(of: SimpleNamespace) -> None:
     auc = of.estimate(0.5)
     tests = [
-        of.tested("x", ALL, ALL, auc, auc_binned=0.501),
-        of.tested("x", ALL, "a", auc, auc_binned=0.497),
-        of.tested("x", ALL, "b", auc, auc_binned=None),
-        of.tested("y", ALL, "b", of.estimate(None), auc_binned=0.6),
-        of.tested("z", ALL, "b", auc, auc_binned=None),
+        of.tested("x", ALL_SITES, ALL_SITES, auc, auc_binned=0.501),
+        of.tested("x", ALL_SITES, "a", auc, auc_binned=0.497),
+        of.tested("x", ALL_SITES, "b", auc, auc_binned=None),
+        of.tested("y", ALL_SITES, "b", of.estimate(None), auc_binned=0.6),
+        of.tested("z", ALL_SITES, "b", auc, auc_binned=None),
     ]
     x, y = details.binned(Comparison(of.analysis(tests), []))
     assert (x.where, x.difference, x.largest) == (
@@ -47,7 +48,7 @@ def test_confusion_rows_are_true_classes_side_by_side(comparison: Comparison) ->
 
 
 def test_confusion_without_a_test_or_without_cases(of: SimpleNamespace) -> None:
-    tests = [of.tested("x", ALL, "a", confusion=[[0, 0]]), of.tested("y", ALL, "b")]
+    tests = [of.tested("x", ALL_SITES, "a", confusion=[[0, 0]]), of.tested("y", ALL_SITES, "b")]
     comparison = Comparison(of.analysis(tests), [])
     first, second = details.confusion(comparison, "x", comparison.sets, ["healthy", "covid"])
     assert first.cells == [(0, 0.0), (0, 0.0), None, None]
@@ -57,23 +58,25 @@ def test_confusion_without_a_test_or_without_cases(of: SimpleNamespace) -> None:
 @pytest.mark.parametrize(
     ("sites", "classes", "expected"),
     [
-        (3, 2, [[ALL, "s0", "s1", "s2"]]),
-        (3, 4, [[ALL, "s0"], ["s1", "s2"]]),
-        (2, 9, [[ALL], ["s0"], ["s1"]]),
-        (6, 2, [[ALL]]),  # too many test sets
-        (2, 0, [[ALL, "s0", "s1"]]),
+        (3, 2, [[ALL_SITES, "s0", "s1", "s2"]]),
+        (3, 4, [[ALL_SITES, "s0"], ["s1", "s2"]]),
+        (2, 9, [[ALL_SITES], ["s0"], ["s1"]]),
+        (6, 2, [[ALL_SITES]]),  # too many test sets
+        (2, 0, [[ALL_SITES, "s0", "s1"]]),
     ],
 )
 def test_confusion_matrices_that_fit(
     sites: int, classes: int, expected: list[list[str]], of: SimpleNamespace
 ) -> None:
-    tests = [of.tested("x", ALL, site) for site in (ALL, *(f"s{i}" for i in range(sites)))]
+    tests = [
+        of.tested("x", ALL_SITES, site) for site in (ALL_SITES, *(f"s{i}" for i in range(sites)))
+    ]
     blocks = details.confusion_blocks(Comparison(of.analysis(tests), []), ["c"] * classes)
     assert [[test_set.site for test_set in block] for block in blocks] == expected
 
 
 def test_the_auc_of_a_class(of: SimpleNamespace) -> None:
-    tested = of.tested("x", ALL, "a")
+    tested = of.tested("x", ALL_SITES, "a")
     assert details.class_auc(tested, "covid").mean == 0.9
     assert details.class_auc(tested, "other").mean is None
     assert details.class_auc(None, "covid").mean is None
@@ -93,7 +96,7 @@ def test_test_sets_without_a_curve(comparison: Comparison, of: SimpleNamespace) 
     assert details.has_gaps(comparison)
     assert details.all_together(comparison)
     assert not details.held_out(comparison)
-    only = Comparison(of.analysis([of.tested("fedavg", ALL, "a", held_out=True)]), [])
+    only = Comparison(of.analysis([of.tested("fedavg", ALL_SITES, "a", held_out=True)]), [])
     assert details.without_curve(only) == []
     assert not details.has_gaps(only)
     assert not details.all_together(only)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from ucadi_flwr.errors import DataError
-from ucadi_flwr.report import results as results_module
-from ucadi_flwr.report.analysis import Analysis, read_analysis, write_analysis
-from ucadi_flwr.report.results import Results, read_results, write_results
+from ucadi_flwr.results import experiment as results_module
+from ucadi_flwr.results.analysis import Analysis, read_analysis, write_analysis
+from ucadi_flwr.results.experiment import Results, read_results, write_results
 
 Reader = Callable[[Path], Any]
 

@@ -10,12 +10,12 @@ import matplotlib
 import pytest
 from PIL import Image
 
-from ucadi_flwr.report.analysis import Analysis
 from ucadi_flwr.report.comparisons import Comparison
 from ucadi_flwr.report.figures import draw, write_figures
 from ucadi_flwr.report.figures.drawing import shorten, tick
 from ucadi_flwr.report.figures.forest import forest_plots
-from ucadi_flwr.report.results import Results
+from ucadi_flwr.results.analysis import Analysis
+from ucadi_flwr.results.experiment import Results
 
 Make = Callable[..., Results]
 NAMES = ["forest-auc", "forest-accuracy", "roc", "cross-site", "learning", "calibration"]

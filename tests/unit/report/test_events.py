@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.report.events import write_events
-from ucadi_flwr.report.results import Results, write_results
+from ucadi_flwr.results.experiment import Results, write_results
 
 Make = Callable[..., Results]
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ucadi_flwr.report.analysis import Analysis, Embedding
 from ucadi_flwr.report.comparisons import Comparison
 from ucadi_flwr.report.figures.features import features
 from ucadi_flwr.report.page import render
-from ucadi_flwr.report.results import Results
+from ucadi_flwr.results.analysis import Analysis, Embedding
+from ucadi_flwr.results.experiment import Results
 
 
 def embedding(strategy: str, cases: int = 30, picture: bool = True, **more: Any) -> Embedding:

@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from ucadi_flwr.report.analysis import ALL
+from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report.comparisons import Comparison
 from ucadi_flwr.report.figures.forest import LINES, _limit, forest_plots
 
 
 def one(of: SimpleNamespace, *differences: object, names: tuple[str, ...] = ()) -> Comparison:
-    tests = [of.tested(name, ALL, "s") for name in ("fedavg", "x", *names)]
+    tests = [of.tested(name, ALL_SITES, "s") for name in ("fedavg", "x", *names)]
     return Comparison(of.analysis(tests, differences=list(differences)), [])
 
 

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import pytest
 from matplotlib.colors import to_rgb
 
-from ucadi_flwr.report.analysis import Analysis
 from ucadi_flwr.report.figures import draw
 from ucadi_flwr.report.figures.drawing import Drawing
 from ucadi_flwr.report.figures.heatmap import HeatRow, cross_site, luminance
-from ucadi_flwr.report.results import Results
+from ucadi_flwr.results.analysis import Analysis
+from ucadi_flwr.results.experiment import Results
 
 Make = Callable[..., Results]
 

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 from ucadi_flwr.report import tables
 from ucadi_flwr.report.figures.drawing import Drawing
 from ucadi_flwr.report.figures.learning import learning_curves
-from ucadi_flwr.report.results import Results
 from ucadi_flwr.report.tables import Curve
+from ucadi_flwr.results.experiment import Results
 
 Make = Callable[..., Results]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ucadi_flwr.report.page import render
-from ucadi_flwr.report.results import Fold, Results
+from ucadi_flwr.results.experiment import Fold, Results
 
 Make = Callable[..., Results]
 Read = Callable[[str], Any]

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from ucadi_flwr.report.analysis import ALL, Analysis, Estimate
+from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report.page import render
-from ucadi_flwr.report.results import Results
+from ucadi_flwr.results.analysis import Analysis, Estimate
+from ucadi_flwr.results.experiment import Results
 
 Make = Callable[..., Results]
 Read = Callable[[str], Any]
@@ -101,7 +102,10 @@ def test_more_classes_have_their_aucs(fair: Results, read: Read, of: SimpleNames
     classes = ["healthy", "mild", "covid"]
     task = fair.task.model_copy(update={"classes": classes})
     each = {name: Estimate(mean=0.5 + 0.1 * i) for i, name in enumerate(classes)}
-    tests = [of.tested("fedavg", ALL, "a", auc_by_class=each), of.tested("fedavg", ALL, "b")]
+    tests = [
+        of.tested("fedavg", ALL_SITES, "a", auc_by_class=each),
+        of.tested("fedavg", ALL_SITES, "b"),
+    ]
     page = read(render(fair.model_copy(update={"task": task}), of.analysis(tests)))
     assert page.table("AUC of each class") == [
         ["Strategy", *classes],
@@ -156,7 +160,7 @@ def test_every_difference_is_listed(page: Any) -> None:
 def test_signs_are_explained_where_they_are_used(
     page: Any, make: Make, read: Read, of: SimpleNamespace
 ) -> None:
-    one = of.tested("fedavg", ALL, "a", of.estimate(0.9), seeds=[0])
+    one = of.tested("fedavg", ALL_SITES, "a", of.estimate(0.9), seeds=[0])
     plain = read(render(make(["fedavg"], ["a"]), of.analysis([one]))).text
     for sign in ("± Sample standard", "▲ ▼ Shown", "own site Every case", "– Not defined"):
         assert sign in page.text
@@ -170,7 +174,7 @@ def test_signs_are_explained_where_they_are_used(
 
 def test_failed_runs_are_told_once(results: Results, read: Read, of: SimpleNamespace) -> None:
     warnings = ["fedprox, seed 0 failed and is in no figure: x", "fedavg, seed 0 is rough"]
-    analysis = of.analysis([of.tested("fedavg", ALL, "a")], warnings=warnings)
+    analysis = of.analysis([of.tested("fedavg", ALL_SITES, "a")], warnings=warnings)
     page = read(render(results, analysis))
     assert "failed and is in no figure" not in page.text
     assert "fedavg, seed 0 is rough" in page.text
@@ -185,7 +189,7 @@ def test_failed_runs_are_told_once(results: Results, read: Read, of: SimpleNames
 
 def test_many_sites_continue_in_further_tables(make: Make, read: Read, of: SimpleNamespace) -> None:
     sites = [f"s{i:02d}" for i in range(7)]
-    tests = [of.tested("fedavg", ALL, site, curves=False) for site in (*sites, ALL)]
+    tests = [of.tested("fedavg", ALL_SITES, site, curves=False) for site in (*sites, ALL_SITES)]
     page = read(render(make(["fedavg"], sites), of.analysis(tests)))
     heads = [
         [cell.split()[0] for cell in table[0]]

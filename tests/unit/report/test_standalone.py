@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from ucadi_flwr.report.analysis import Analysis, read_analysis, write_analysis
 from ucadi_flwr.report.page import render, write_report
-from ucadi_flwr.report.results import Failure, Fold, Results, write_results
+from ucadi_flwr.results.analysis import Analysis, read_analysis, write_analysis
+from ucadi_flwr.results.experiment import Failure, Fold, Results, write_results
 
 Read = Callable[[str], Any]
 HOSTILE = "<script>alert('x')</script>"
@@ -122,8 +122,8 @@ def test_the_same_input_gives_the_same_bytes(
     write_analysis(tmp_path / "analysis.json", analysis)
     code = (
         "import sys; from pathlib import Path; from ucadi_flwr.report.page import write_report; "
-        "from ucadi_flwr.report.analysis import read_analysis; "
-        "from ucadi_flwr.report.results import read_results; out = Path(sys.argv[1]); "
+        "from ucadi_flwr.results.analysis import read_analysis; "
+        "from ucadi_flwr.results.experiment import read_results; out = Path(sys.argv[1]); "
         "write_report(read_results(out / 'results.json'), out / 'again.html', "
         "read_analysis(out / 'analysis.json'))"
     )

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ucadi_flwr.report import tables
-from ucadi_flwr.report.results import RecipeRef, Results
 from ucadi_flwr.report.tables import Absence, Cases, Column, Row, Stat
+from ucadi_flwr.results.experiment import RecipeRef, Results
 
 UNDEFINED = Stat(None, None, 0, tested=True)
 UNTESTED = Stat(None, None, 0, tested=False)

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ucadi_flwr.report.analysis import ALL
+from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report.comparisons import Comparison
 from ucadi_flwr.report.verdicts import mark, sentences, side, verdict
 
@@ -30,12 +30,12 @@ def test_shown_is_an_interval_without_zero_and_a_corrected_p(
     expected: int,
     of: SimpleNamespace,
 ) -> None:
-    found = of.difference("a", "b", ALL, of.estimate(0.0, low, high), 0.001, corrected)
+    found = of.difference("a", "b", ALL_SITES, of.estimate(0.0, low, high), 0.001, corrected)
     assert verdict(found, 0.95) == expected
 
 
 def test_another_level_asks_for_another_p(of: SimpleNamespace) -> None:
-    found = of.difference("a", "b", ALL, of.estimate(0.02, 0.01, 0.03), 0.02, 0.02)
+    found = of.difference("a", "b", ALL_SITES, of.estimate(0.02, 0.01, 0.03), 0.02, 0.02)
     assert verdict(found, 0.95) == 1
     assert verdict(found, 0.99) == 0
     assert side(found) == 1
@@ -44,15 +44,15 @@ def test_another_level_asks_for_another_p(of: SimpleNamespace) -> None:
 def test_marks_are_of_shown_differences_only(comparison: Comparison) -> None:
     marks = {
         site: [mark(comparison, strategy, site) for strategy in comparison.strategies]
-        for site in (ALL, "a", "b")
+        for site in (ALL_SITES, "a", "b")
     }
     # all: local is lower; ucadi is not. At a: ucadi is higher. At b: nothing is known.
-    assert marks == {ALL: ["▼", "", ""], "a": ["", "", "▲"], "b": ["", "", ""]}
+    assert marks == {ALL_SITES: ["▼", "", ""], "a": ["", "", "▲"], "b": ["", "", ""]}
 
 
 def test_a_mark_is_against_the_reference_and_corrected(of: SimpleNamespace) -> None:
     """What two other strategies are to each other has no mark."""
-    tests = [of.tested(name, ALL, "s") for name in ("fedavg", "w", "x", "y", "z")]
+    tests = [of.tested(name, ALL_SITES, "s") for name in ("fedavg", "w", "x", "y", "z")]
     higher = of.estimate(0.02, 0.01, 0.03)
     found = [
         of.difference("w", "fedavg", "s", higher, 0.03, 0.09),
@@ -66,7 +66,7 @@ def test_a_mark_is_against_the_reference_and_corrected(of: SimpleNamespace) -> N
 
 
 def test_a_strategy_alone_has_no_mark(of: SimpleNamespace) -> None:
-    comparison = Comparison(of.analysis([of.tested("fedavg", ALL, "s")]), [])
+    comparison = Comparison(of.analysis([of.tested("fedavg", ALL_SITES, "s")]), [])
     assert mark(comparison, "fedavg", "s") == ""
     assert sentences(comparison) == []
 
@@ -82,7 +82,7 @@ def test_one_sentence_a_strategy(comparison: Comparison) -> None:
 
 def answer(of: SimpleNamespace, *found: object) -> str:
     difference = of.difference("x", "fedavg", "s", *found)
-    tests = [of.tested("x", ALL, "s"), of.tested("x", ALL, "other")]
+    tests = [of.tested("x", ALL_SITES, "s"), of.tested("x", ALL_SITES, "other")]
     analysis = of.analysis(tests, differences=[difference])
     comparison = Comparison(analysis, ["fedavg", "x"])
     del comparison.sets[0]  # "other"
@@ -104,6 +104,6 @@ def test_what_a_sentence_says_of_less(of: SimpleNamespace) -> None:
 
 
 def test_a_strategy_that_was_not_compared_is_told(of: SimpleNamespace) -> None:
-    comparison = Comparison(of.analysis([of.tested("fedavg", ALL, "s")]), ["fedavg", "x"])
+    comparison = Comparison(of.analysis([of.tested("fedavg", ALL_SITES, "s")]), ["fedavg", "x"])
     assert sentences(comparison) == ["x against fedavg: not compared."]
     assert sentences(Comparison(of.analysis([]), ["fedavg", "x"])) == []

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from ucadi_flwr.errors import FederationError, RecipeError
-from ucadi_flwr.run_config import RunConfig
+from ucadi_flwr.processes.flower_app import manifest
+from ucadi_flwr.recipes.run_config import RunConfig
 from ucadi_flwr.simulation import engine
-from ucadi_flwr.simulation.engine import Engine, Resources, manifest
+from ucadi_flwr.simulation.engine import Engine, Resources
 
 VALUES = {
     "task": 'a "quoted" \\ name.yaml',
@@ -35,7 +36,7 @@ VALUES = {
 
 def test_the_manifest_is_the_config() -> None:
     config = RunConfig.read(VALUES)
-    app = tomllib.loads(manifest(config))["tool"]["flwr"]["app"]
+    app = tomllib.loads(manifest(config.model_dump()))["tool"]["flwr"]["app"]
     assert app["config"] == VALUES
     assert app["components"]["serverapp"] == "ucadi_flwr.server_app:app"
 
@@ -46,10 +47,8 @@ def test_the_project_s_own_app_has_the_same_keys() -> None:
     app = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["flwr"]["app"]
     assert set(app["config"]) == set(VALUES)
     RunConfig.read(app["config"])
-    assert (
-        app["components"]
-        == tomllib.loads(manifest(RunConfig.read(VALUES)))["tool"]["flwr"]["app"]["components"]
-    )
+    ours = tomllib.loads(manifest(RunConfig.read(VALUES).model_dump()))
+    assert app["components"] == ours["tool"]["flwr"]["app"]["components"]
 
 
 @pytest.mark.parametrize(

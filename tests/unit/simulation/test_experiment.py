@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-import tiny
+from helpers import tiny
 
 from ucadi_flwr.errors import RecipeError
 from ucadi_flwr.simulation.experiment import Plan, make_plan

@@ -3,19 +3,19 @@
 from pathlib import Path
 
 import numpy as np
-import tiny
 from flwr.common import Scalar
+from helpers import tiny
 
-from ucadi_flwr.build import make_model
-from ucadi_flwr.data.sites import POOLED
-from ucadi_flwr.evaluation.predictions import read_predictions
-from ucadi_flwr.model_file import save_model, save_own_model
+from ucadi_flwr.models.factory import make_model
+from ucadi_flwr.models.files import save_model, save_own_model
 from ucadi_flwr.models.state import read_state
-from ucadi_flwr.report.results import Cell, Figures, Fold, Model, RecipeRef
+from ucadi_flwr.recipes.base import ALL_SITES
+from ucadi_flwr.results.experiment import Cell, Figures, Fold, Model, RecipeRef
+from ucadi_flwr.results.predictions import read_predictions
 from ucadi_flwr.simulation import folds
 from ucadi_flwr.simulation.experiment import Run, make_plan
 from ucadi_flwr.simulation.grid import _open
-from ucadi_flwr.site_client import SiteClient
+from ucadi_flwr.site.client import SiteClient
 
 
 def test_own_models_of_the_chosen_fold_are_tested(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_own_models_of_the_chosen_fold_are_tested(tmp_path: Path) -> None:
     server = plan.out / "ftl/seed0/fold2/server"
     server.mkdir(parents=True)
     models = {"shared": make_model(plan.task, 1), "a": make_model(plan.task, 2)}
-    entry = save_model(server, POOLED, read_state(models["shared"]), plan.task)
+    entry = save_model(server, ALL_SITES, read_state(models["shared"]), plan.task)
     save_own_model(Run(strategy, 0, 2).own_model(plan.out, "a"), models["a"], plan.task, "a")
     save_own_model(Run(strategy, 0, 1).own_model(plan.out, "b"), models["a"], plan.task, "b")
     nothing = Figures(n=1, auc=None, sensitivity=None, specificity=None, accuracy=1, confusion=[])

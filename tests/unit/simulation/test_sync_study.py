@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from ucadi_flwr.errors import RecipeError
-from ucadi_flwr.report.results import (
+from ucadi_flwr.results.experiment import (
     Cell,
     Figures,
     Model,

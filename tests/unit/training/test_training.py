@@ -12,9 +12,8 @@ from torch import nn
 from ucadi_flwr.errors import RecipeError, TrainingError
 from ucadi_flwr.recipes.strategy import Alignment
 from ucadi_flwr.recipes.task import Training
-from ucadi_flwr.training.alignment import coral, mu
 from ucadi_flwr.training.local import LocalWork, train
-from ucadi_flwr.training.penalties import proximal
+from ucadi_flwr.training.regularisers import coral, mu, proximal
 from ucadi_flwr.training.schedule import learning_rate
 
 S0 = Training()

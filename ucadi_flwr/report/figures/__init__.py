@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 from ucadi_flwr.report import tables
-from ucadi_flwr.report.analysis import Analysis
 from ucadi_flwr.report.comparisons import Comparison
 from ucadi_flwr.report.figures.calibration import reliability_curves
 from ucadi_flwr.report.figures.drawing import Drawing
@@ -13,7 +12,8 @@ from ucadi_flwr.report.figures.forest import forest_plots
 from ucadi_flwr.report.figures.heatmap import HeatRow, cross_site
 from ucadi_flwr.report.figures.learning import learning_curves
 from ucadi_flwr.report.figures.roc import roc_curves
-from ucadi_flwr.report.results import Results
+from ucadi_flwr.results.analysis import Analysis
+from ucadi_flwr.results.experiment import Results
 
 FILES = re.compile(
     r"(forest-auc|forest-accuracy|roc|cross-site|features|learning|calibration)(-\d+)?"

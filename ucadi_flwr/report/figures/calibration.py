@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from ucadi_flwr.report.analysis import CalibrationBin
 from ucadi_flwr.report.comparisons import Comparison, TestSet
 from ucadi_flwr.report.figures.drawing import Drawing, in_parts, style
 from ucadi_flwr.report.figures.lines import Look, looks
 from ucadi_flwr.report.figures.panels import PER_PAGE, legend, panels
+from ucadi_flwr.results.analysis import CalibrationBin
 
 SMALLEST, LARGEST = 5.0, 60.0
 """Areas of marks (points²)."""

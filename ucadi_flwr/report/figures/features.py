@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ucadi_flwr.report import formats
-from ucadi_flwr.report.analysis import Embedding
 from ucadi_flwr.report.comparisons import Comparison
 from ucadi_flwr.report.figures.drawing import INCHES_A_CHARACTER, Drawing, shorten, style
 from ucadi_flwr.report.figures.lines import COLOURS, Look, looks
+from ucadi_flwr.results.analysis import Embedding
 
 SIDE = 2.9  # inches of a panel
 

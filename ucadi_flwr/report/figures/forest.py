@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report import formats
-from ucadi_flwr.report.analysis import ALL, Difference, Estimate
 from ucadi_flwr.report.comparisons import Comparison, name_of
 from ucadi_flwr.report.details import MEASURES
 from ucadi_flwr.report.figures.drawing import (
@@ -23,6 +23,7 @@ from ucadi_flwr.report.figures.drawing import (
     tick,
 )
 from ucadi_flwr.report.verdicts import verdict
+from ucadi_flwr.results.analysis import Difference, Estimate
 
 Measure = Literal["auc", "accuracy"]
 
@@ -202,7 +203,7 @@ def _draw_interval(axes: Axes, y: float, difference: Difference, limit: float, s
         if end != at:
             axes.plot([at], [y], marker=marker, ms=4, color="black", ls="")
     if abs(mean) <= limit:
-        everyone = difference.tested_at == ALL
+        everyone = difference.tested_at == ALL_SITES
         axes.plot(
             [mean],
             [y],

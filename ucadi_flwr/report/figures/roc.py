@@ -6,11 +6,12 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from ucadi_flwr.report.analysis import ALL, Estimate, Readers, Roc
+from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report.comparisons import Comparison, TestSet
 from ucadi_flwr.report.figures.drawing import Drawing, in_parts, shorten, style
 from ucadi_flwr.report.figures.lines import Look, looks
 from ucadi_flwr.report.figures.panels import PER_PAGE, legend, panels
+from ucadi_flwr.results.analysis import Estimate, Readers, Roc
 
 BANDS = 3
 """With more strategies than this, a panel has the band of the reference only."""
@@ -58,7 +59,7 @@ def _draw(
                 curve = curves.get((strategy, test_set.site))
                 if curve is not None:
                     _draw_curve(axes, curve, _line(look, strategy), strategy in banded)
-            if test_set.site == ALL or len(comparison.sets) == 1:
+            if test_set.site == ALL_SITES or len(comparison.sets) == 1:
                 points = _draw_readers(axes, comparison.analysis.readers)
         legend(figure, entries)
     words = _bands(comparison, len(banded), len(look)) + words

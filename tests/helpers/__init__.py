@@ -1,0 +1,1 @@
+"""What several tests use: small data, a network in this process, readers of pages."""

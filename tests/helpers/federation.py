@@ -1,0 +1,109 @@
+"""One cell of a tiny federation over a loopback network, for the integration tests."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flwr.app import Message
+from safetensors.numpy import load_file
+
+from helpers import tiny
+from helpers.loopback_grid import LoopbackGrid
+from ucadi_flwr.client_app import app
+from ucadi_flwr.exchange.sealed_run import FILE, Opened, open_sealed
+from ucadi_flwr.protection.keys import SiteKey
+from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.run_config import RunConfig
+from ucadi_flwr.recipes.strategy import StrategyRecipe
+from ucadi_flwr.recipes.task import TaskRecipe
+from ucadi_flwr.results.journal import Journal
+from ucadi_flwr.server_app import run_cell
+
+SIZES = {"a": 16, "b": 8, "c": 24}
+Config = Callable[..., RunConfig]
+
+
+def configs(folder: Path, data: Path) -> Config:
+    """A function that makes settings; ``recipe`` is the text of a strategy of one's own.
+
+    ``scheme`` makes a key pair of that scheme in ``folder``, once.
+    """
+    task = tiny.write_task(folder)
+
+    def make(strategy: str = "fedavg", scheme: str = "", **changes: Any) -> RunConfig:
+        text = changes.pop("recipe", None)
+        if text is not None:
+            path = folder / f"{strategy}.yaml"
+            path.write_text(f"schema_version: 1\nname: {strategy}\nsummary: x\n{text}\n")
+            strategy = str(path)
+        values = {"task": str(task), "strategy": strategy, "data": str(data), "sites": 0}
+        values |= {"nodes": 3, "rounds": 2, "seed": 0, "out": str(folder / "out"), "threads": 1}
+        values |= {"context": "", "key": "", "bandwidth": 0, "holdout": "", "folds": 0, "fold": 0}
+        values |= {"resume": False, "initial": ""}
+        if scheme:
+            key, context = folder / f"{scheme}.key", folder / f"{scheme}.context"
+            if not key.exists():
+                made = SiteKey.create(scheme)
+                made.save(key)
+                made.context.save(context)
+            values |= {"key": str(key), "context": str(context)}
+        return RunConfig.read({**values, "name": "cell", **changes})
+
+    return make
+
+
+def run(config: RunConfig, **grid: Any) -> tuple[dict[str, Any], LoopbackGrid]:
+    """Run one cell; run.json and the network."""
+    network = LoopbackGrid(app, config.model_dump(), **{"nodes": 3, **grid})
+    config.server.mkdir(parents=True, exist_ok=True)
+    run_cell(network, config, Journal(config.server / "journal.jsonl"))
+    return json.loads((config.server / "run.json").read_text()), network
+
+
+def model(config: RunConfig, name: str = "model") -> dict[str, np.ndarray]:
+    return load_file(config.server / f"{name}.safetensors")
+
+
+def events(config: RunConfig, kind: str) -> list[dict[str, Any]]:
+    lines = (config.server / "journal.jsonl").read_text().splitlines()
+    return [event for line in lines if (event := json.loads(line))["event"] == kind]
+
+
+Reply = Callable[[Message], Message | None]
+
+
+def fault_at(node: int, reply: Reply, kind: str = "train") -> Callable[..., Any]:
+    """Replace one node's answers to messages of a kind."""
+
+    def fault(n: int, message: Message) -> Message | None:
+        hit = n == node and message.metadata.message_type == kind
+        return reply(message) if hit else message
+
+    return fault
+
+
+def once(reply: Reply) -> Reply:
+    """Replace the first answer only."""
+    calls = []
+
+    def first(message: Message) -> Message | None:
+        calls.append(message)
+        return reply(message) if len(calls) == 1 else message
+
+    return first
+
+
+def recipes(config: RunConfig) -> tuple[TaskRecipe, StrategyRecipe]:
+    return loader.load(TaskRecipe, config.task), loader.load(StrategyRecipe, config.strategy)
+
+
+def opened(config: RunConfig) -> Opened:
+    """An encrypted run's result as a key holder reads it."""
+    return open_sealed(config.server / FILE, *recipes(config), SiteKey.load(Path(config.key)))
+
+
+def same(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> bool:
+    """To the bit."""
+    return a.keys() == b.keys() and all(a[n].tobytes() == b[n].tobytes() for n in a)

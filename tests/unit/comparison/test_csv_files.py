@@ -1,0 +1,128 @@
+"""The CSV files give back every number of the analysis."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from ucadi_flwr.report.csv_files import tables
+from ucadi_flwr.results.analysis import Estimate, read_analysis, write_analysis
+
+PARTS = ("mean", "low", "high", "sd")
+
+
+@pytest.fixture
+def analysis(lab, tmp_path):
+    rng = np.random.default_rng(19)
+    patients = [f"p{i // 2}" for i in range(24)]
+    lab.site("north, west", [0, 0, 1, 1] * 6, patients)
+    lab.site("hannover", [1] * 12)
+    for strategy in ("fedavg", "other"):
+        for seed in (0, 1):
+            lab.predict(strategy, seed, "north, west", rng.random(24))
+            lab.predict(strategy, seed, "hannover", rng.random(12))
+    names = [case for cases, _, _ in lab.sites.values() for case in cases]
+    path = tmp_path / "readers.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["case", "reader", "call"])
+        writer.writerows(
+            [c, r, "yes" if rng.random() < 0.5 else "no"] for c in names for r in ("R1", "R2")
+        )
+    return lab.analyse(readers=path)
+
+
+def rows(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def number(text):
+    return None if text == "" else float(text)
+
+
+def estimate(row, prefix=""):
+    return Estimate(**{part: number(row[prefix + part]) for part in PARTS})
+
+
+def test_names_and_lines(analysis):
+    found = tables(analysis)
+    assert list(found) == [
+        "figures.csv",
+        "differences.csv",
+        "roc.csv",
+        "calibration.csv",
+        "readers.csv",
+    ]
+    assert all(text.endswith("\n") and "\r" not in text for text in found.values())
+
+
+def test_figures(analysis):
+    found = rows(tables(analysis)["figures.csv"])
+    assert len(found) == sum(9 + 2 + (t.unit == "scan") for t in analysis.tested)
+    by_key = {
+        (r["strategy"], r["trained_at"], r["tested_at"], r["unit"], r["measure"]): r for r in found
+    }
+    for t in analysis.tested:
+        key = (t.strategy, t.trained_at, t.tested_at, t.unit)
+        for measure, figure in t.figures.items():
+            row = by_key[*key, measure]
+            assert estimate(row) == figure
+            assert (int(row["cases"]), int(row["patients"])) == (t.cases, t.patients)
+            assert (row["seeds"], row["held_out"]) == ("0 1", "false")
+        for name, figure in t.auc_by_class.items():
+            assert estimate(by_key[*key, f"auc:{name}"]) == figure
+        if t.unit == "scan":
+            assert number(by_key[*key, "auc_binned"]["mean"]) == t.auc_binned
+
+
+def test_differences(analysis):
+    found = rows(tables(analysis)["differences.csv"])
+    for row, d in zip(found, analysis.differences, strict=True):
+        assert estimate(row) == d.difference
+        assert (number(row["p"]), number(row["p_holm"])) == (d.p, d.p_holm)
+        assert (row["a"], row["b"], row["tested_at"]) == (d.a, d.b, d.tested_at)
+        assert (row["unit"], row["measure"], row["method"]) == (d.unit, d.measure, d.method)
+
+
+def test_curves(analysis):
+    found = tables(analysis)
+    points = [
+        (t, *point)
+        for t in analysis.tested
+        if t.roc
+        for point in zip(t.roc.fpr, t.roc.tpr, t.roc.low, t.roc.high, strict=True)
+    ]
+    assert points
+    for row, (t, *point) in zip(rows(found["roc.csv"]), points, strict=True):
+        assert [number(row[name]) for name in ("fpr", "tpr", "low", "high")] == point
+        assert (row["strategy"], row["tested_at"], row["unit"]) == (t.strategy, t.tested_at, t.unit)
+    bins = [b for t in analysis.tested for b in t.calibration]
+    for row, b in zip(rows(found["calibration.csv"]), bins, strict=True):
+        assert (number(row["score"]), number(row["fraction"])) == (b.score, b.fraction)
+        assert int(row["cases"]) == b.cases
+
+
+def test_readers(analysis):
+    found = rows(tables(analysis)["readers.csv"])
+    expected = [(study, row) for study in analysis.readers for row in (None, *study.readers)]
+    assert len(found) == 10
+    for row, (study, reader) in zip(found, expected, strict=True):
+        assert (row["strategy"], int(row["seed"])) == (study.strategy, study.seed)
+        if reader is None:
+            assert row["reader"] == row["p"] == row["cases"] == ""
+            assert estimate(row, "sensitivity_") == study.model_sensitivity
+            assert estimate(row, "specificity_") == study.model_specificity
+        else:
+            assert (row["reader"], int(row["cases"])) == (reader.reader, reader.cases)
+            assert int(row["ties"]) == len(reader.ties)
+            assert estimate(row, "sensitivity_") == reader.sensitivity
+            assert estimate(row, "specificity_") == reader.specificity
+            assert (number(row["p"]), number(row["p_holm"])) == (reader.p, reader.p_holm)
+
+
+def test_the_document_is_read_back_as_it_was(analysis, tmp_path):
+    path = tmp_path / "analysis.json"
+    write_analysis(path, analysis)
+    assert read_analysis(path) == analysis
+    assert tables(read_analysis(path)) == tables(analysis)

@@ -1,0 +1,51 @@
+"""Decisions for one class of several against scikit-learn, and what is undefined."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    precision_score,
+    recall_score,
+)
+
+from ucadi_flwr.comparison.cases import Predictions
+from ucadi_flwr.comparison.measures import confusion, figures
+
+
+def decided(labels, called, classes):
+    """Predictions of one seed that are certain of ``called``."""
+    return Predictions((0,), np.asarray(labels), np.arange(len(labels)), np.eye(classes)[[called]])
+
+
+@pytest.mark.parametrize("positive", [0, 1, 2])
+def test_three_classes_as_scikit_learn_has_them(positive):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 200)
+    called = np.where(rng.random(200) < 0.7, labels, rng.integers(0, 3, 200))
+    found = figures(decided(labels, called, 3), positive)
+    truth, call = labels == positive, called == positive
+    expected = {
+        "f1": f1_score(truth, call),
+        "precision": precision_score(truth, call),
+        "sensitivity": recall_score(truth, call),
+        "specificity": recall_score(~truth, ~call),
+        "fpr": 1 - recall_score(~truth, ~call),
+        "accuracy": accuracy_score(labels, called),
+    }
+    assert {name: found[name].mean for name in expected} == pytest.approx(expected)
+    assert confusion(decided(labels, called, 3)) == confusion_matrix(labels, called).tolist()
+
+
+def means(labels, called):
+    return {name: found.mean for name, found in figures(decided(labels, called, 2), 1).items()}
+
+
+def test_what_is_undefined_is_none():
+    healthy = means([0] * 7, [0] * 7)
+    assert (healthy["f1"], healthy["precision"], healthy["sensitivity"]) == (None, None, None)
+    assert (healthy["specificity"], healthy["fpr"], healthy["auc"]) == (1.0, 0.0, None)
+    missed = means([1] * 3, [0] * 3)
+    assert (missed["precision"], missed["specificity"], missed["fpr"]) == (None, None, None)
+    assert (missed["f1"], missed["sensitivity"]) == (0.0, 0.0)

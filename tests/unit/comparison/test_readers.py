@@ -1,0 +1,151 @@
+"""Readers against the strategies' models, on all sites' cases."""
+
+import numpy as np
+import pytest
+
+from ucadi_flwr.comparison.readers import majority
+from ucadi_flwr.errors import DataError
+from ucadi_flwr.evaluation.intervals import wilson
+from ucadi_flwr.evaluation.paired import mcnemar, sign_flips
+
+LABELS = {"north": [1, 1, 1, 0, 0], "south": [0, 0, 1, 1, 0]}
+TRUTH = np.array([1, 1, 1, 0, 0, 0, 0, 1, 1, 0])
+CALLS = {
+    "R1": np.array([1, 1, 0, 0, 0, 0, 1, 1, 1, 0]),
+    "R2": np.array([1, 0, 0, 0, 0, 0, 0, 1, 1, 1]),
+}
+MODEL = np.array([1, 1, 1, 1, 0, 0, 0, 1, 0, 0])
+
+
+@pytest.fixture
+def study(lab, tmp_path):
+    for site, labels in LABELS.items():
+        lab.site(site, labels)
+        at = slice(0, 5) if site == "north" else slice(5, 10)
+        lab.predict("central", 2, site, np.where(TRUTH[at], 0.7, 0.3))
+        lab.predict("fedavg", 1, site, np.where(MODEL[at], 0.9, 0.2))
+        lab.predict("fedavg", 4, site, np.where(TRUTH[at], 0.7, 0.3))
+        lab.predict("local", 0, site, np.where(MODEL[at], 0.6, 0.4), site)
+        other = "south" if site == "north" else "north"
+        lab.predict("local", 0, site, np.full(5, 0.6), other)
+    return lab
+
+
+def write(folder, calls):
+    rows = ["case,reader,call"]
+    names = [f"{site}-{i}" for site in LABELS for i in range(5)]
+    for reader, values in calls.items():
+        rows += [f"{c},{reader},{'yes' if v else 'no'}" for c, v in zip(names, values, strict=True)]
+    path = folder / "readers.csv"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def test_readers(study, tmp_path):
+    found = study.analyse(readers=write(tmp_path, CALLS)).readers
+    assert [(r.strategy, r.seed) for r in found] == [("fedavg", 1), ("central", 2)]
+    fedavg = found[0]
+    # model: 4 of 5 positives, 4 of 5 negatives
+    of_model = wilson(4 / 5, 5)
+    for estimate in (fedavg.model_sensitivity, fedavg.model_specificity):
+        assert estimate.mean == 0.8
+        assert (estimate.low, estimate.high) == pytest.approx((of_model.low, of_model.high))
+        assert estimate.sd is None
+    assert [r.reader for r in fedavg.readers] == [
+        "R1",
+        "R2",
+        "mean of readers",
+        "majority of readers",
+    ]
+    r1, r2, mean, majority = fedavg.readers
+    assert (r1.cases, r1.sensitivity.mean, r1.specificity.mean, r1.ties) == (10, 0.8, 0.8, [])
+    assert (r2.sensitivity.mean, r2.specificity.mean) == (0.6, 0.8)
+    assert (r1.sensitivity.low, r1.sensitivity.high) == pytest.approx((of_model.low, of_model.high))
+    right = MODEL == TRUTH
+    assert r1.p == mcnemar(right, CALLS["R1"] == TRUTH).p
+    # two readers: cases 1, 6 and 9 are ties
+    assert majority.ties == ["north-1", "south-1", "south-4"]
+    assert (majority.cases, majority.specificity.mean) == (7, 1.0)
+    assert majority.sensitivity.mean == 0.75  # of north-0, north-2, south-2, south-3
+    p = [r1.p, r2.p, majority.p]
+    assert r1.p_holm == pytest.approx(min(1.0, max(3 * min(p), r1.p)))
+    assert mean.sensitivity.mean == pytest.approx(0.7)
+    assert mean.sensitivity.low < 0.7 < mean.sensitivity.high
+    assert (mean.sensitivity.sd, mean.p, mean.p_holm, mean.cases) == (None, None, None, 10)
+
+
+def test_a_local_reference_answers_with_its_own_models(study, tmp_path):
+    found = study.analyse("local", write(tmp_path, CALLS)).readers
+    assert [r.strategy for r in found] == ["local", "central", "fedavg"]
+    assert found[0].model_sensitivity.mean == found[2].model_sensitivity.mean == 0.8
+
+
+def test_one_reader_has_no_majority(study, tmp_path):
+    found = study.analyse(readers=write(tmp_path, {"R1": CALLS["R1"]})).readers[0]
+    assert [r.reader for r in found.readers] == ["R1"]
+    assert found.readers[0].p_holm == found.readers[0].p
+
+
+def test_readers_that_never_agree(study, tmp_path):
+    calls = {"R1": CALLS["R1"], "R2": 1 - CALLS["R1"]}
+    majority = study.analyse(readers=write(tmp_path, calls)).readers[0].readers[3]
+    assert (majority.cases, len(majority.ties), majority.p) == (0, 10, None)
+    assert (majority.sensitivity.mean, majority.specificity.mean) == (None, None)
+
+
+def test_a_majority_of_three_is_never_tied():
+    third = np.array([1, 0, 1, 0, 0, 0, 0, 0, 0, 1])
+    calls = np.array([*CALLS.values(), third], np.bool_)
+    assert majority(calls) == [*map(bool, [1, 0, 0, 0, 0, 0, 0, 1, 1, 1])]
+    assert majority(calls[:2]) == [
+        bool(a) if a == b else None for a, b in zip(*CALLS.values(), strict=True)
+    ]
+
+
+def test_several_scans_a_patient_widen_the_intervals(lab, tmp_path):
+    lab.site("north", np.repeat(LABELS["north"], 2), [f"p{i // 2}" for i in range(10)])
+    lab.predict("fedavg", 0, "north", np.repeat([0.9, 0.2, 0.9, 0.1, 0.2], 2))
+    path = tmp_path / "readers.csv"
+    calls = [f"north-{i},R1,{'yes' if i < 4 else 'no'}" for i in range(10)]
+    path.write_text("\n".join(["case,reader,call", *calls]))
+    found = lab.analyse(readers=path).readers[0]
+    exact = wilson(2 / 3, 3)
+    assert found.model_sensitivity.low == pytest.approx(exact.low)
+    assert found.readers[0].sensitivity.high == pytest.approx(exact.high)
+    # truth 1 1 1 0 0 by patient; the model is right but at the second, the reader but at the third
+    assert found.readers[0].p == sign_flips(np.array([0, -2, 2, 0, 0])) == 1.0
+
+
+def test_a_reader_is_tested_as_a_model_is_over_patients(lab, tmp_path):
+    """Five patients of two scans: the reader is wrong at four patients, the model nowhere."""
+    lab.site("north", np.repeat(LABELS["north"], 2), [f"p{i // 2}" for i in range(10)])
+    lab.predict("fedavg", 0, "north", np.repeat([0.9, 0.9, 0.9, 0.1, 0.2], 2))
+    path = tmp_path / "readers.csv"
+    wrong = [0, 2, 3, 4, 6]  # of p0, p1 (both scans: 2, 3), p2, p3
+    said = [int(truth) ^ (i in wrong) for i, truth in enumerate(np.repeat(LABELS["north"], 2))]
+    calls = [f"north-{i},R1,{'yes' if call else 'no'}" for i, call in enumerate(said)]
+    path.write_text("\n".join(["case,reader,call", *calls]))
+    found = lab.analyse(readers=path).readers[0].readers[0]
+    # ±1 ±2 ±1 ±1: both ends of sixteen
+    assert found.p == pytest.approx(2 / 16, rel=1e-12)
+
+
+def test_cases_of_one_name_are_refused(lab, tmp_path):
+    for site in ("north", "south"):
+        lab.site(site, [1, 0], cases=["1", f"2-{site}"])
+        lab.predict("fedavg", 0, site, [0.9, 0.2])
+    lab.analyse()  # without readers, a site's cases are its own
+    path = tmp_path / "readers.csv"
+    with pytest.raises(DataError) as error:
+        lab.analyse(readers=path)
+    assert str(error.value) == (
+        f"{path}: case '1' is at north and at south, so that no call can be told apart; give every "
+        "case its own name"
+    )
+
+
+def test_a_readers_file_that_does_not_fit_is_refused(study, tmp_path):
+    path = write(tmp_path, CALLS)
+    path.write_text(path.read_text().replace("south-4", "east-1"))
+    with pytest.raises(DataError, match="no such test case"):
+        study.analyse(readers=path)

@@ -1,0 +1,72 @@
+"""SEAL's files: in memory or in a private folder; a form that is not known is refused."""
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ucadi_flwr.errors import ProtectionError
+from ucadi_flwr.protection.scheme import bfv
+from ucadi_flwr.protection.scheme.ciphertexts import Adder, Vault, new_secret
+from ucadi_flwr.protection.scheme.seal_io import HEADER, Channel
+
+
+class Saved:
+    """What looks like a SEAL object and saves the bytes that it was given."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def save(self, path: str) -> None:
+        Path(path).write_bytes(self.content)
+
+
+def head(magic: int = 0xA15E, size: int = 16, compression: int = 0, total: int = 19) -> bytes:
+    return HEADER.pack(magic, size, 4, 3, compression, 0, total)
+
+
+def test_uncompressed_members_pass() -> None:
+    with Channel() as channel:
+        assert channel.take(Saved(head() + b"abc"), 3) == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (head(magic=1) + b"abc", "saves in a form"),
+        (head(size=17) + b"abc", "saves in a form"),
+        (head(total=18) + b"abc", "saves in a form"),
+        (head(compression=1) + b"abc", "something else than Zstandard"),
+    ],
+)
+def test_other_forms_are_refused(content: bytes, message: str) -> None:
+    with Channel() as channel, pytest.raises(ProtectionError, match=message):
+        channel.take(Saved(content), 3)
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="files in memory are Linux's")
+def test_the_file_in_memory_is_gone_when_closed() -> None:
+    with Channel() as channel:
+        assert os.readlink(channel._path).startswith("/memfd:")  # noqa: PTH115
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(channel._fd)
+
+
+def test_a_private_file_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with Channel() as channel:
+        (file,) = tmp_path.glob("*/*")
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+        channel.save(Saved(b"secret"))
+    assert not list(tmp_path.iterdir())
+    vault = Vault(bfv.LATTICE, bfv.Coefficients(), new_secret(bfv.LATTICE))
+    adder = Adder(bfv.LATTICE)
+    row = np.arange(-2048, 2048).reshape(1, -1)
+    adder.add(memoryview(vault.encrypt(row)))
+    adder.add(memoryview(vault.encrypt(row)))
+    assert (vault.decrypt(memoryview(adder.result())) == 2 * row).all()

@@ -1,0 +1,89 @@
+"""The code over the slots: right by its equation, wrong for every change."""
+
+import numpy as np
+import pytest
+
+from ucadi_flwr.protection.encoding.bfv_slots import HALF, PLAIN_MODULUS
+from ucadi_flwr.protection.kdf import derive
+from ucadi_flwr.protection.mac import _BLOCKS, LinearMac, Pads
+
+KEY, AGREED = b"k" * 32, b"a" * 16
+ROWS = np.random.default_rng(0).integers(-HALF, HALF, (3, 50), endpoint=True)
+
+
+def slow_tags(rows: np.ndarray, members: list[str]) -> list[int]:
+    """The docstring's equation in Python's integers."""
+    blocks, slots = rows.shape
+    stream = derive(KEY, "hash", AGREED, size=8 * 2 * (slots + blocks))
+    numbers = [
+        int.from_bytes(stream[i : i + 8], "little") % PLAIN_MODULUS
+        for i in range(0, len(stream), 8)
+    ]
+    tags = []
+    for k in range(2):
+        own = numbers[k * (slots + blocks) : (k + 1) * (slots + blocks)]
+        rho, sigma = own[:slots], own[slots:]
+        tag = sum(
+            sigma[b] * sum(rho[j] * int(rows[b, j]) for j in range(slots)) for b in range(blocks)
+        )
+        for member in members:
+            pad = derive(KEY, "pad", AGREED, member.encode(), size=32)
+            tag += int.from_bytes(pad[16 * k : 16 * k + 16], "big")
+        tags.append((tag + HALF) % PLAIN_MODULUS - HALF)
+    return tags
+
+
+def test_the_equation() -> None:
+    assert LinearMac().of(KEY, AGREED, ROWS, ["a", "b"]).tolist() == slow_tags(ROWS, ["a", "b"])
+
+
+def test_the_equation_over_many_blocks() -> None:
+    rows = np.resize(ROWS, (2 * _BLOCKS + 1, 5))
+    assert LinearMac().of(KEY, AGREED, rows, ["a"]).tolist() == slow_tags(rows, ["a"])
+
+
+def test_tags_add_up_as_slots_do() -> None:
+    mac = LinearMac()
+    other = np.roll(ROWS, 1, axis=0)
+    total = mac.of(KEY, AGREED, ROWS, ["a"]) + mac.of(KEY, AGREED, other, ["b"])
+    opened = (ROWS + other + HALF) % PLAIN_MODULUS - HALF
+    assert mac.match((total + HALF) % PLAIN_MODULUS - HALF, mac.of(KEY, AGREED, opened, "ab"))
+
+
+@pytest.mark.parametrize("where", [(0, 0), (0, 49), (2, 0), (2, 49)])
+@pytest.mark.parametrize("by", [1, -1, 2**40])
+def test_one_changed_slot_changes_every_tag(where: tuple[int, int], by: int) -> None:
+    changed = ROWS.copy()
+    changed[where] = (int(changed[where]) + by + HALF) % PLAIN_MODULUS - HALF
+    one, two = (LinearMac().of(KEY, AGREED, rows, ["a"]) for rows in (ROWS, changed))
+    assert (one != two).all()
+
+
+@pytest.mark.parametrize("tags", [LinearMac(), Pads()])
+def test_key_occasion_and_members_change_the_tags(tags: LinearMac | Pads) -> None:
+    rows = ROWS if isinstance(tags, LinearMac) else ROWS.astype(np.float64)
+    usual = tags.of(KEY, AGREED, rows, ["a", "b"])
+    assert len(usual) == tags.count
+    assert tags.match(usual, tags.of(KEY, AGREED, rows, ["b", "a"]))
+    for other in (
+        tags.of(b"K" * 32, AGREED, rows, ["a", "b"]),
+        tags.of(KEY, b"A" * 16, rows, ["a", "b"]),
+        tags.of(KEY, AGREED, rows, ["a"]),
+        tags.of(KEY, AGREED, rows, ["a", "a"]),
+        tags.of(KEY, AGREED, rows, ["ab"]),
+    ):
+        assert not tags.match(usual, other)
+
+
+def test_derived_bytes_do_not_confuse_their_parts() -> None:
+    found = {
+        derive(*parts, size=16)
+        for parts in [
+            (b"key", "a", b"b"),
+            (b"key", "ab"),
+            (b"keya", "b"),
+            (b"key", "a", b"b", b""),
+            (b"key", "a", b"", b"b"),
+        ]
+    }
+    assert len(found) == 5

@@ -1,0 +1,25 @@
+"""``ucadi prepare``: a hospital's DICOM tree to NIfTI files and a manifest."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ucadi_flwr.commands.bar import progress_bar
+from ucadi_flwr.data.prepare import prepare as prepare_tree
+from ucadi_flwr.data.series import MIN_SLICES
+
+
+def prepare(
+    source: Annotated[
+        Path, typer.Option("--input", help="A folder of DICOM files, in any order and depth.")
+    ],
+    output: Annotated[Path, typer.Option(help="A new folder, for the images and manifest.csv.")],
+    min_slices: Annotated[
+        int, typer.Option(help="Series with fewer slices are left out.")
+    ] = MIN_SLICES,
+) -> None:
+    """Turn a hospital's DICOM tree into NIfTI files and a manifest, without identifiers."""
+    with progress_bar("reading headers", "series") as advance:
+        result = prepare_tree(source, output, min_slices, advance)
+    print(result.summary())

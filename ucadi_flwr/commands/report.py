@@ -1,0 +1,29 @@
+"""``ucadi report``: analysis, tables, figures and report.html again from what is stored."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ucadi_flwr.report.events import write_events
+from ucadi_flwr.results.experiment import read_results
+
+
+def report(
+    out: Annotated[Path, typer.Argument(help="The folder of an experiment, with results.json.")],
+    readers: Annotated[
+        Path | None, typer.Option(help="Readers' calls, a CSV with case, reader and call.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="The strategy that the others are compared with.")
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="A new folder, for TensorBoard's event files.")
+    ] = None,
+) -> None:
+    """Compute analysis, tables, figures and report.html again from what is stored."""
+    from ucadi_flwr.report.publish import publish
+
+    if tensorboard is not None:
+        write_events(read_results(out / "results.json"), tensorboard)
+    print(f"report: {publish(out, readers, reference)}")

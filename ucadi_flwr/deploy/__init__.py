@@ -1,1 +1,0 @@
-"""A real federation: Flower's own programs, started from a kit and looked after."""

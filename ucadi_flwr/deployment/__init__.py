@@ -1,0 +1,1 @@
+"""A real federation: Flower's own programs, started from a kit and supervised."""

@@ -1,0 +1,172 @@
+"""What a party starts from: its own folder of the kit, opened and checked."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ucadi_flwr.deployment.kit import files, layout
+from ucadi_flwr.deployment.kit.address import Address
+from ucadi_flwr.deployment.kit.certificates import (
+    Identity,
+    check_authority,
+    check_server,
+    digest,
+    parse_certificate,
+)
+from ucadi_flwr.deployment.kit.nodekeys import NodeKey, fingerprint
+from ucadi_flwr.deployment.kit.settings import ServerSettings, SiteSettings, key_id_text, load
+from ucadi_flwr.errors import FederationError
+from ucadi_flwr.protection.keys import NO_KEY, ServerContext, SiteKey
+
+_SECRETS = (b"PRIVATE KEY-----", b'"site key: secret"')
+"""What gives away a private key in PEM or OpenSSH's format, or a site's encryption key."""
+
+
+@dataclass(frozen=True)
+class ServerKit:
+    """The server's folder: everything in it fits together and is valid now."""
+
+    folder: Path
+    address: Address
+    context: ServerContext
+    expires: datetime
+    node_keys: dict[str, Path]
+    """Site → the file of its node's public key, for Flower to register."""
+    revoked: dict[str, Path]
+    """Site that left → the file of its node's public key, for Flower to turn away."""
+
+    @classmethod
+    def load(cls, folder: Path, now: datetime | None = None) -> "ServerKit":
+        """Open and check; refuse a folder with a secret that is not the server's own."""
+        folder, now = folder.resolve(), now or datetime.now(UTC)
+        settings = load(ServerSettings, folder / layout.SETTINGS)
+        _refuse_secrets(folder)
+        authority_file = folder / layout.AUTHORITY_CERTIFICATE
+        authority = parse_certificate(files.read(authority_file), str(authority_file))
+        check_authority(authority, now, str(authority_file))
+        path = folder / layout.SERVER_CERTIFICATE
+        secret = files.read(folder / layout.SERVER_KEY, private=True)
+        server = Identity.parse(files.read(path), secret, str(folder / layout.SERVER_KEY))
+        check_server(server.certificate, authority, settings.address.host, now, str(path))
+        return cls(
+            folder=folder,
+            address=settings.address,
+            context=_context(folder / layout.SERVER_CONTEXT, settings),
+            expires=server.expires,
+            node_keys=_node_keys(folder / layout.NODE_KEYS, settings),
+            revoked=_revoked(folder / layout.REVOKED),
+        )
+
+    @property
+    def authority(self) -> Path:
+        """Flower's ``--ssl-ca-certfile``."""
+        return self.folder / layout.AUTHORITY_CERTIFICATE
+
+    @property
+    def certificate(self) -> Path:
+        """Flower's ``--ssl-certfile``."""
+        return self.folder / layout.SERVER_CERTIFICATE
+
+    @property
+    def key(self) -> Path:
+        """Flower's ``--ssl-keyfile``; secret."""
+        return self.folder / layout.SERVER_KEY
+
+
+@dataclass(frozen=True)
+class SiteKit:
+    """A site's folder: everything in it fits together and is valid now."""
+
+    folder: Path
+    name: str
+    address: Address
+    key: SiteKey | None
+    """The encryption key; None where nothing is encrypted."""
+
+    @classmethod
+    def load(cls, folder: Path, now: datetime | None = None) -> "SiteKit":
+        """Open and check; refuse secrets that others may read, or of another hand-over."""
+        folder, now = folder.resolve(), now or datetime.now(UTC)
+        settings = load(SiteSettings, folder / layout.SETTINGS)
+        path = folder / layout.AUTHORITY_CERTIFICATE
+        authority = parse_certificate(files.read(path), str(path))
+        check_authority(authority, now, str(path))
+        if digest(authority) != settings.authority:
+            raise _mixed(path)
+        path = folder / layout.NODE_KEY
+        node = NodeKey.parse(files.read(path, private=True), str(path))
+        if node.fingerprint != settings.node_key:
+            raise _mixed(path)
+        key = _encryption_key(folder / layout.ENCRYPTION_KEY, settings)
+        return cls(folder, settings.site, settings.address, key)
+
+    @property
+    def authority(self) -> Path:
+        """Flower's ``--root-certificates``."""
+        return self.folder / layout.AUTHORITY_CERTIFICATE
+
+    @property
+    def node_key(self) -> Path:
+        """Flower's ``--auth-supernode-private-key``; secret."""
+        return self.folder / layout.NODE_KEY
+
+
+def _context(path: Path, settings: ServerSettings) -> ServerContext:
+    if settings.scheme == NO_KEY.scheme:
+        return NO_KEY
+    context = ServerContext.load(path)
+    if (context.scheme, key_id_text(context)) != (settings.scheme, settings.key_id):
+        raise _mixed(path)
+    return context
+
+
+def _encryption_key(path: Path, settings: SiteSettings) -> SiteKey | None:
+    if settings.scheme == NO_KEY.scheme:
+        return None
+    key = SiteKey.load(path)
+    if (key.scheme, key_id_text(key.context)) != (settings.scheme, settings.key_id):
+        raise _mixed(path)
+    return key
+
+
+def _node_keys(folder: Path, settings: ServerSettings) -> dict[str, Path]:
+    keys = {name: folder / f"{name}.pub" for name in settings.sites}
+    for path in sorted({*folder.glob("*.pub"), *keys.values()}):
+        expected = settings.sites.get(path.stem)
+        if expected is None:
+            raise FederationError(f"{path}: no site of settings.json; ask for the kit again")
+        if fingerprint(files.text(path), str(path)) != expected:
+            raise _mixed(path)
+    return keys
+
+
+def _revoked(folder: Path) -> dict[str, Path]:
+    keys = {path.stem: path for path in sorted(folder.glob("*.pub"))}
+    for path in keys.values():
+        fingerprint(files.text(path), str(path))
+    return keys
+
+
+def _refuse_secrets(folder: Path) -> None:
+    for path in _files(folder):
+        start = files.start(path)
+        if any(sign in start for sign in _SECRETS):
+            raise FederationError(
+                f"{path}: a secret key that the server must not have; delete it here, and have "
+                "the kit's owner replace that key"
+            )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Every file but the one secret that belongs here."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path != folder / layout.SERVER_KEY:
+            yield path
+
+
+def _mixed(path: Path) -> FederationError:
+    return FederationError(
+        f"{path}: not the file that settings.json was made with; take the whole folder from the "
+        "last hand-over"
+    )

@@ -1,0 +1,138 @@
+"""The settings file of each party: inert JSON, strict when read, and without secrets."""
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+
+from ucadi_flwr.deployment.kit import files
+from ucadi_flwr.deployment.kit.address import Address
+from ucadi_flwr.errors import FederationError, UcadiError
+from ucadi_flwr.protection.keys import NO_KEY, ServerContext
+from ucadi_flwr.recipes.base import Section, check_site_name
+
+PARTIES = ("server", "authority")
+"""The other folders of a kit: no site has such a name."""
+
+Scheme = Literal["bfv", "ckks", "none"]
+
+Value = TypeVar("Value")
+
+
+def check_new_names(names: Iterable[str], taken: Iterable[str] = ()) -> None:
+    """Refuse names that folders cannot have or that are in use, whatever their case."""
+    used = {name.casefold() for name in (*taken, *PARTIES)}
+    for name in names:
+        check_site_name(name)
+        if name.casefold() in PARTIES:
+            raise FederationError(
+                f"a site cannot be named {name!r}: a kit has a folder of that name"
+            )
+        if name.casefold() in used:
+            raise FederationError(
+                f"there is a site named {name!r} already (case does not tell them apart); choose "
+                "another name"
+            )
+        used.add(name.casefold())
+
+
+def _line(check: Callable[[str], object]) -> AfterValidator:
+    """One of our checks as one of pydantic's."""
+
+    def validate(value: str) -> str:
+        try:
+            check(value)
+        except UcadiError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    return AfterValidator(validate)
+
+
+SiteName = Annotated[str, _line(check_site_name)]
+ServerAddress = Annotated[str, _line(Address.parse)]
+Fingerprint = Annotated[str, Field(pattern=r"^SHA256:[A-Za-z0-9+/]{43}$")]
+KeyId = Annotated[str, Field(pattern=r"^([0-9a-f]{32}|none)$")]
+"""The id of the encryption key; ``none`` where nothing is encrypted."""
+
+
+class _Strict(Section):
+    model_config = ConfigDict(strict=True)
+
+
+class _Settings(_Strict):
+    schema_version: Literal[1]
+    server: ServerAddress
+    scheme: Scheme
+    key_id: KeyId
+
+    @property
+    def address(self) -> Address:
+        """Where the sites reach the server."""
+        return Address.parse(self.server)
+
+
+class ServerSettings(_Settings):
+    """What the server must know: whose nodes may join."""
+
+    party: Literal["server"]
+    sites: dict[SiteName, Fingerprint]
+
+
+class SiteSettings(_Settings):
+    """What a site must know: who it is, and which server and which keys it is for."""
+
+    party: Literal["site"]
+    site: SiteName
+    node_key: Fingerprint
+    authority: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Member(_Strict):
+    """A site in the register."""
+
+    node_key: Fingerprint
+    since: date
+
+
+class Revoked(Member):
+    """A site that was in the register."""
+
+    until: date
+
+
+class Register(_Settings):
+    """Who is and who was a member."""
+
+    party: Literal["authority"]
+    sites: dict[SiteName, Member]
+    revoked: dict[SiteName, Revoked]
+
+
+AnySettings = TypeVar("AnySettings", ServerSettings, SiteSettings, Register)
+
+
+def key_id_text(context: ServerContext) -> str:
+    """A key's id as the settings have it."""
+    return "none" if context == NO_KEY else context.key_id.hex()
+
+
+def dump(settings: ServerSettings | SiteSettings | Register) -> bytes:
+    """JSON that :func:`load` reads back."""
+    return (settings.model_dump_json(by_alias=True, indent=2) + "\n").encode()
+
+
+def load(kind: type[AnySettings], path: Path) -> AnySettings:
+    """Read and validate; the first problem is one line."""
+    try:
+        return kind.model_validate_json(files.read(path))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(map(str, first["loc"])) or "settings"
+        what = re.sub("^Value error, ", "", first["msg"])
+        raise FederationError(
+            f"{path}: {where}: {what}; copy the file from the kit again"
+        ) from None

@@ -1,0 +1,100 @@
+"""Where a party keeps what it must remember: outside the kit, for its own account only."""
+
+import contextlib
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from ucadi_flwr.deployment.kit.certificates import digest, parse_certificate
+from ucadi_flwr.errors import FederationError
+from ucadi_flwr.files import held
+from ucadi_flwr.processes.children import GRACE_SECONDS, end_all, users_of
+
+_LONG_LIVED = (
+    *("flower-superlink", "flower-supernode", "flower-superexec"),
+    *("flwr-serverapp", "flwr-clientapp"),
+)
+
+
+@dataclass(frozen=True)
+class State:
+    """The folder, mode 0700, and what lies in it."""
+
+    folder: Path
+
+    @property
+    def flower(self) -> Path:
+        """Flower's home (``FLWR_HOME``); ``config.toml`` in it says where the SuperLink is."""
+        return self.folder / "flower"
+
+    @property
+    def database(self) -> Path:
+        """The SuperLink's memory: nodes, runs and messages."""
+        return self.folder / "superlink.db"
+
+    @property
+    def roster(self) -> Path:
+        """Which node is which site."""
+        return self.folder / "roster.json"
+
+    @property
+    def last_run(self) -> Path:
+        """Where the run that was submitted last leaves its results."""
+        return self.folder / "last-run.json"
+
+    @property
+    def cache(self) -> Path:
+        """A site's images, made ready for training."""
+        return self.folder / "cache"
+
+    @property
+    def memory(self) -> Path:
+        """What a site remembers of runs: what it sealed, and its models between rounds."""
+        return self.folder / "memory"
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep a second command of the same kind out."""
+        return held(self.folder, "stop it, or name another --state")
+
+    def end_leftovers(self) -> None:
+        """End the long-lived programs of Flower that a killed command of this state left behind."""
+        for process in users_of(self.flower):
+            with contextlib.suppress(psutil.Error):
+                if any(Path(word).name in _LONG_LIVED for word in process.cmdline()[:2]):
+                    end_all([process], GRACE_SECONDS)
+
+    def log(self, program: str) -> Path:
+        """What a program of Flower's says."""
+        return self.folder / f"{program}.log"
+
+
+def open_state(folder: Path | None, party: str, authority: Path) -> State:
+    """The state of a party in the federation of this authority, made if need be.
+
+    Unless ``folder`` is given it is ``$XDG_STATE_HOME/ucadi/PARTY-…``, in ``~/.local/state`` if
+    that is not set, with the first digits of the authority's digest.
+    """
+    if folder is None:
+        mark = digest(parse_certificate(authority.read_bytes(), str(authority)))[:12]
+        folder = _home() / "ucadi" / f"{party}-{mark}"
+    folder = folder.absolute()
+    if folder.is_relative_to(authority.parent.resolve()):
+        raise FederationError(f"{folder}: nothing may be written into a kit; name another --state")
+    state = State(folder)
+    try:
+        for path in (folder, state.flower):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise FederationError(
+            f"{folder}: cannot be made ({error.strerror}); name another --state"
+        ) from None
+    return state
+
+
+def _home() -> Path:
+    named = Path(os.environ.get("XDG_STATE_HOME", ""))
+    return named if named.is_absolute() else Path.home() / ".local" / "state"

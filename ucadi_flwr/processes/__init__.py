@@ -1,0 +1,1 @@
+"""Flower's programs as child processes: start, follow, end."""

@@ -1,0 +1,1 @@
+"""Numbers to slots and back: layout, ranges, packing."""

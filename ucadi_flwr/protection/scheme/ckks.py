@@ -1,0 +1,47 @@
+"""CKKS: approximate sums of real numbers, the scheme that other frameworks use.
+
+Offered for comparison, with NVFlare's settings: N = 8192, primes of 60, 40 and 40 bits (the last
+only in SEAL's keys), scale 2^40, 128-bit security (218 bits of modulus are allowed at N = 8192).
+A slot is a float64, and comes back within about 1e-8. Two things that BFV gives are missing: the
+sum is not exact, so it cannot be authenticated value by value, and what is decrypted carries noise
+that depends on the key (Li and Micciancio, eprint 2020/1533): never publish an opened model.
+"""
+
+from typing import Any
+
+import numpy as np
+import tenseal.sealapi as seal
+from numpy.typing import NDArray
+
+from ucadi_flwr.errors import ProtectionError
+from ucadi_flwr.protection.scheme.ciphertexts import Lattice
+from ucadi_flwr.protection.scheme.seal_io import Channel
+
+LATTICE = Lattice(
+    scheme="ckks",
+    degree=8192,
+    prime_bits=(60, 40, 40),
+    security_bits=128,
+    slots=4096,
+    scale=2.0**40,
+)
+
+
+class Reals:
+    """float64 ⇄ SEAL's canonical embedding of them."""
+
+    dtype: type[int] | type[float] = float
+
+    def __init__(self) -> None:
+        self._encoder = seal.CKKSEncoder(LATTICE.context)
+
+    def fill(self, plain: Any, row: NDArray[np.float64], channel: Channel) -> None:
+        """Write a row ``(4096,)`` of float64; refuse what the modulus cannot hold."""
+        try:
+            self._encoder.encode(row.tolist(), LATTICE.scale, plain)
+        except ValueError as error:
+            raise ProtectionError(f"CKKS cannot hold these values ({error})") from None
+
+    def read(self, plain: Any, channel: Channel) -> NDArray[np.float64]:
+        """The row ``(4096,)`` as float64."""
+        return np.array(self._encoder.decode_double(plain), np.float64)

@@ -1,1 +1,0 @@
-"""Provisioning of a federation: who may join it, and the folder that each party is handed."""

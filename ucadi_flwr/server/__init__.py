@@ -1,0 +1,1 @@
+"""The server's end of a federation: who takes part, how updates are summed, when a round counts."""

@@ -1,0 +1,268 @@
+"""A run's checkpoints: after every round, all that another process needs to go on from there.
+
+A round is one JSON manifest, written last and atomically. It names the sums by their SHA-256, and
+each sum is a file of that name, so that a sum which stays is not written again. Nothing in it can
+be read that the server could not read before: under encryption sums are ciphertexts here too.
+"""
+
+import contextlib
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ucadi_flwr.errors import FederationError
+from ucadi_flwr.exchange.agreement import parse_name
+from ucadi_flwr.files import replacing
+from ucadi_flwr.results.rounds import RoundRecord
+
+KEPT = 2
+"""So many rounds can be gone back to; what is older is removed."""
+
+MAX_MANIFEST = 64 * 2**20
+"""A larger manifest (bytes) is refused unread."""
+
+_MANIFEST = re.compile(r"round-([0-9]{5})\.json")
+
+Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Identity(BaseModel):
+    """What a run is; one that differs in any of it cannot go on from another's checkpoint."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: Hash = Field(description="digest of the task recipe")
+    strategy: Hash = Field(description="digest of the strategy recipe")
+    initial: Hash = Field(description="digest of the model that all begin with")
+    key_id: str = Field(description="of the sites' key")
+    seed: int
+    rounds: int
+
+
+class Manifest(BaseModel):
+    """One checkpoint. ``starts``: how many processes have served the run so far."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["ucadi-checkpoint-1"] = "ucadi-checkpoint-1"
+    identity: Identity
+    run: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    starts: int = Field(ge=1, le=8_000)
+    round: int = Field(ge=1)
+    models: dict[str, dict[str, Hash]]
+    others: dict[str, Hash]
+    ledger: list[RoundRecord]
+
+
+@dataclass(frozen=True)
+class Course:
+    """How far a run is: its rounds so far, and the sums by model and by other purposes."""
+
+    ledger: list[RoundRecord]
+    models: Mapping[str, Mapping[str, bytes]] = field(repr=False)
+    others: Mapping[str, bytes] = field(repr=False)
+
+    def until(self, server_round: int) -> "Course":
+        """The same without the ledger and others of later rounds; the models are as they are."""
+        ledger = [record for record in self.ledger if record.round <= server_round]
+        others = {
+            name: content
+            for name, content in self.others.items()
+            if parse_name(name.rpartition("/")[2])[0] <= server_round
+        }
+        return Course(ledger, self.models, others)
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a process begins with: the run's number, how many served it before, and its course."""
+
+    run: str
+    starts: int = 0
+    course: Course | None = None
+
+
+class Checkpoints:
+    """The checkpoints in a folder, of one run."""
+
+    def __init__(self, folder: Path, identity: Identity) -> None:
+        self.folder, self.identity = folder, identity
+        self._run, self._starts = secrets.token_hex(16), 0
+
+    def begin(self) -> Beginning:
+        """A new run. Raises :class:`FederationError` if an unfinished one would be lost."""
+        if self._manifests():
+            raise FederationError(
+                f"{self.folder}: a run did not finish here; resume it, or choose another --out"
+            )
+        return Beginning(self._run)
+
+    def take_up(self) -> Beginning:
+        """Go on from the newest checkpoint; a new run if there is none.
+
+        Raises :class:`FederationError` where it is another run's, damaged or altered.
+        """
+        manifest = self.newest()
+        if manifest is None:
+            return Beginning(self._run)
+        course = self.course(manifest)
+        self._run, self._starts = manifest.run, manifest.starts
+        self._write(manifest.model_copy(update={"starts": manifest.starts + 1}))
+        return Beginning(self._run, self._starts, course)
+
+    def newest(self) -> Manifest | None:
+        """The checkpoint to go on from; None if there is none.
+
+        Raises :class:`FederationError` where it is another run's, damaged or altered.
+        """
+        paths = self._manifests()
+        if not paths:
+            return None
+        manifest = _read(paths[-1])
+        theirs, ours = manifest.identity.model_dump(), self.identity.model_dump()
+        if other := [name.replace("_", " ") for name in ours if ours[name] != theirs[name]]:
+            raise FederationError(
+                f"{paths[-1]}: is of another run ({' and '.join(other)} differ); resume with the "
+                "same recipes, key, seed and rounds, or start anew with another --out"
+            )
+        return manifest
+
+    def course(self, manifest: Manifest) -> Course:
+        """What the manifest names, every sum checked."""
+        models = {
+            where: {name: self._blob(digest) for name, digest in sums.items()}
+            for where, sums in manifest.models.items()
+        }
+        others = {name: self._blob(digest) for name, digest in manifest.others.items()}
+        return Course(list(manifest.ledger), models, others)
+
+    def save(self, course: Course) -> None:
+        """Write the checkpoint of the newest round; those of later ones are given up.
+
+        Of earlier ones :data:`KEPT` stay. Raises :class:`FederationError` if the disk does not take
+        it; the one before stays.
+        """
+        if not course.ledger:
+            self.clear()
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            manifest = Manifest(
+                identity=self.identity,
+                run=self._run,
+                starts=self._starts + 1,
+                round=course.ledger[-1].round,
+                models={where: self._keep(sums) for where, sums in course.models.items()},
+                others=self._keep(course.others),
+                ledger=course.ledger,
+            )
+            self._write(manifest)
+            for path in self._manifests():
+                if path.name > self._path(manifest.round).name:
+                    path.unlink()
+            self._prune()
+        except OSError as error:
+            raise FederationError(
+                f"the checkpoint of round {course.ledger[-1].round} cannot be written "
+                f"({error.strerror or error}) in {self.folder}; make room and resume, the round "
+                "before is safe"
+            ) from None
+
+    def _write(self, manifest: Manifest) -> None:
+        content = manifest.model_dump(mode="json")
+        whole = {"sha256": _digest_of(content), "checkpoint": content}
+        with replacing(self._path(manifest.round)) as partial:
+            partial.write_text(json.dumps(whole, indent=1, allow_nan=False), encoding="utf-8")
+
+    def clear(self) -> None:
+        """Remove them all; the run is over."""
+        for path in self._manifests():
+            path.unlink()
+        self._prune()
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
+    def _path(self, server_round: int) -> Path:
+        return self.folder / f"round-{server_round:05}.json"
+
+    def _manifests(self) -> list[Path]:
+        return sorted(p for p in self.folder.glob("round-*.json") if _MANIFEST.fullmatch(p.name))
+
+    def _keep(self, blobs: Mapping[str, bytes]) -> dict[str, str]:
+        found = {}
+        for name, content in blobs.items():
+            digest = hashlib.sha256(content).hexdigest()
+            path = self.folder / digest
+            if not path.exists():
+                with replacing(path) as partial:
+                    partial.write_bytes(content)
+            found[name] = digest
+        return found
+
+    def _blob(self, digest: str) -> bytes:
+        path = self.folder / digest
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise FederationError(f"{path}: a checkpoint's part, {error.strerror}") from None
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise FederationError(
+                f"{path}: truncated or altered; delete the newest round-*.json to go back a round"
+            )
+        return content
+
+    def _prune(self) -> None:
+        if not self.folder.is_dir():
+            return
+        manifests = self._manifests()
+        for path in manifests[:-KEPT]:
+            path.unlink()
+        needed = set[str]()
+        for path in manifests[-KEPT:]:
+            needed |= _named(_read(path))
+        for path in self.folder.iterdir():
+            if re.fullmatch(r"[0-9a-f]{64}(\.partial)?", path.name) and path.name not in needed:
+                path.unlink()
+
+
+def digest_of_arrays(arrays: Iterable[tuple[str, bytes]]) -> str:
+    """SHA-256 of named bytes in their order: of the model that all begin with."""
+    found = hashlib.sha256()
+    for name, content in arrays:
+        found.update(f"{len(name)} {len(content)} {name}".encode())
+        found.update(content)
+    return found.hexdigest()
+
+
+def _named(manifest: Manifest) -> set[str]:
+    sums = {digest for found in manifest.models.values() for digest in found.values()}
+    return sums | set(manifest.others.values())
+
+
+def _read(path: Path) -> Manifest:
+    try:
+        if path.stat().st_size > MAX_MANIFEST:
+            raise FederationError(f"{path}: larger than {MAX_MANIFEST} bytes; no checkpoint")
+        whole = json.loads(path.read_bytes())
+        content = whole["checkpoint"]
+        if whole["sha256"] != _digest_of(content):
+            raise FederationError(f"{path}: altered; delete it to go back a round")
+        return Manifest.model_validate(content)
+    except OSError as error:
+        raise FederationError(f"{path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, RecursionError, ValidationError):
+        raise FederationError(
+            f"{path}: truncated, or no checkpoint; delete it to go back a round"
+        ) from None
+
+
+def _digest_of(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""A hospital's end of a federation: train, test, remember, personalise."""
