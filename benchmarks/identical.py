@@ -86,9 +86,9 @@ def run(arm: str, task_name: str, data: str, work: str, seed: int, rounds: int) 
     mean: type[Mean] = Float32Mean if arm.startswith("float32-") else WeightedMean
     begin = time.perf_counter()
     for number in range(1, rounds + 1):
-        occasion = agreement.occasion("model", name_of(number, 0))
+        message_context = agreement.message_context("model", name_of(number, 0))
         context = key.context if key else NO_KEY
-        total = make_sum(context, agreement.model, occasion, recipe.min_sites, mean)
+        total = make_sum(context, agreement.model, message_context, recipe.min_sites, mean)
         for client in clients[order:] + clients[:order]:
             settings = {"server-round": number, "rounds": rounds, "seed": seed}
             arrays, _, _ = client.fit(list(state.values()), settings)
@@ -96,10 +96,15 @@ def run(arm: str, task_name: str, data: str, work: str, seed: int, rounds: int) 
             end = make_site(key, client.site.name, recipe.min_sites)
             total.add(
                 end.seal(
-                    agreement.model, occasion, trained, state, client.weight, sum(weights.values())
+                    agreement.model,
+                    message_context,
+                    trained,
+                    state,
+                    client.weight,
+                    sum(weights.values()),
                 )
             )
-        state = end.open(agreement.model, occasion, total.result()).state
+        state = end.open(agreement.model, message_context, total.result()).state
     for client in clients:
         tested = {"trained-at": "all", "tested": "test", "seed": seed}
         client.evaluate(list(state.values()), tested)
@@ -111,11 +116,11 @@ def compare(work: Path, a: str, b: str, task: TaskRecipe) -> dict[str, dict[str,
     """Site → agreement of the decisions, |ΔAUC|, largest difference of a probability."""
     positive, found = task.classes.index(task.positive_class), {}
     for path in sorted((work / a / "all").glob("*.csv")):
-        p, labels = read_predictions(path, task.classes)
-        q, _ = read_predictions(work / b / "all" / path.name, task.classes)
-        truth = labels == positive
+        one = read_predictions(path, task.classes)
+        other = read_predictions(work / b / "all" / path.name, task.classes)
+        p, q, truth = one.probabilities, other.probabilities, one.labels == positive
         found[path.stem] = {
-            "cases": len(labels),
+            "cases": len(truth),
             "agreement": float((p.argmax(1) == q.argmax(1)).mean()),
             "largest_probability_difference": float(np.abs(p - q).max()),
         }

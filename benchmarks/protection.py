@@ -31,7 +31,7 @@ import tenseal as ts
 
 from ucadi_flwr.aggregation.mean import WeightedMean
 from ucadi_flwr.protection.encoding.layout import Layout
-from ucadi_flwr.protection.frame import Occasion
+from ucadi_flwr.protection.frame import MessageContext
 from ucadi_flwr.protection.keys import NO_KEY, SiteKey
 from ucadi_flwr.protection.plan import ModelPlan
 from ucadi_flwr.protection.protect import make_site, make_sum
@@ -41,7 +41,7 @@ State = dict[str, np.ndarray]
 ROWS = [
     "plaintext", "bfv-2", "bfv-3", "bfv-4", "ckks", "nvflare-ckks", "nvflare-ckks-flat",
 ]  # fmt: skip
-OCCASION = Occasion("benchmark", 1)
+OCCASION = MessageContext("benchmark", 1)
 
 
 def shapes(values: int) -> dict[str, tuple[int, ...]]:

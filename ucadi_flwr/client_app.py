@@ -30,7 +30,7 @@ from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.site.client import SiteClient
 from ucadi_flwr.site.exchange import SiteExchange
-from ucadi_flwr.site.local_tensors import OwnTensors
+from ucadi_flwr.site.local_tensors import LocalTensors
 from ucadi_flwr.site.memory import SiteMemory
 
 RUN = re.compile("[0-9a-f]{32}")
@@ -67,7 +67,7 @@ def fit(message: Message, context: Context) -> Message:
     except ProtectionError as error:
         return _refusal(message, error)
     total = exchange.total_weight(message.content, int(config["total-weight"]), client.weight)
-    own, server_round = OwnTensors(exchange.memory.folder), int(config["server-round"])
+    own, server_round = LocalTensors(exchange.memory.folder), int(config["server-round"])
     client.own = own.after(server_round - 1)
     arrays, examples, metrics = client.fit(list(reference.state.values()), config)
     state = dict(zip(client.shapes, arrays, strict=True))
@@ -106,7 +106,7 @@ def evaluate(message: Message, context: Context) -> Message:
         model = exchange.open(message.content, str(config["trained-at"]))
     except ProtectionError as error:
         return _refusal(message, error)
-    client.own = OwnTensors(exchange.memory.folder).after(int(config["rounds"]))
+    client.own = LocalTensors(exchange.memory.folder).after(int(config["rounds"]))
     _, _, metrics = client.evaluate(list(model.state.values()), config)
     counts = np.frombuffer(cast(bytes, metrics["counts"]), np.int64)
     if client.strategy.protection.metrics == "public":

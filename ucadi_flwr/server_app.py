@@ -18,11 +18,12 @@ from ucadi_flwr.data.phantom.site import write_phantom
 from ucadi_flwr.errors import DataError, ProtectionError, UcadiError
 from ucadi_flwr.evaluation.metrics import from_counts
 from ucadi_flwr.exchange.agreement import Agreement
-from ucadi_flwr.exchange.global_model import GlobalModel, follow
+from ucadi_flwr.exchange.global_model import GlobalModel, replay_rounds
 from ucadi_flwr.exchange.initial_model import begin
 from ucadi_flwr.exchange.sealed_run import write_sealed
 from ucadi_flwr.exchange.wire import array_record, array_values
-from ucadi_flwr.files import held, replacing
+from ucadi_flwr.files.atomic import replacing
+from ucadi_flwr.files.locks import held
 from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.models.files import save_model
 from ucadi_flwr.models.parts import merge
@@ -81,7 +82,7 @@ def run_cell(grid: Grid, run: RunConfig, journal: Journal) -> None:
     first = array_record(initial)
     del initial  # a large model is in memory once here
     checkpoints = Checkpoints(run.server / "checkpoints", identity)
-    begun = checkpoints.take_up() if run.resume else checkpoints.begin()
+    begun = checkpoints.resume() if run.resume else checkpoints.begin()
     agreement = Agreement(
         recipe,
         run=begun.run,
@@ -175,7 +176,7 @@ def _write_models(
         if not history.sums:
             continue
         start = GlobalModel(0, array_values(history.initial)) if history.whole else None
-        found = follow(start, history.newest, agreement, end, trainable, trained_at)
+        found = replay_rounds(start, history.newest, agreement, end, trainable, trained_at)
         tests = strategy.tests.get(trained_at, {})
         figures = {site: from_counts(tests[site], positive).as_dict() for site in sorted(tests)}
         state = merge(found.state, own, read_state(model))

@@ -18,7 +18,7 @@ def texts(svg: ET.Element) -> list[str]:
 
 
 def rows(svg: ET.Element) -> list[list[str]]:
-    """Words that stand beside each other, from top to bottom and from left to right."""
+    """WireFormat that stand beside each other, from top to bottom and from left to right."""
     found: dict[int, list[tuple[float, str]]] = {}
     for element in svg.iter("text"):
         if "x" in element.attrib:

@@ -10,7 +10,7 @@ from helpers.federation import Config, model, opened, recipes, run
 from safetensors.numpy import load_file, save_file
 
 from ucadi_flwr.errors import DataError, FederationError, ProtectionError
-from ucadi_flwr.exchange.initial_model import sealed_beginning
+from ucadi_flwr.exchange.initial_model import sealed_initial_model
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes.run_config import RunConfig
 
@@ -29,7 +29,7 @@ def first(config: Config) -> Path:
 
 def sealed(config: RunConfig, path: Path, key: SiteKey | None = None) -> RunConfig:
     """The same with the file as a key holder seals it."""
-    blob = sealed_beginning(path, *recipes(config), config.seed, key or keys(config))
+    blob = sealed_initial_model(path, *recipes(config), config.seed, key or keys(config))
     out = path.with_name(f"{config.name}.sealed")
     out.write_bytes(blob)
     return config.model_copy(update={"initial": str(out)})

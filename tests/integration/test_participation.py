@@ -244,17 +244,17 @@ def test_a_site_that_joins_in_mid_run_is_greeted(config: Config) -> None:
     made = config(nodes=2, rounds=2)
     network = LoopbackGrid(app, made.model_dump(), nodes=3)
     network.online = {100, 101}
-    original = Cohort.greet
+    original = Cohort.register_new_nodes
     rounds = []
 
-    def greet(self: Cohort, grid: Any, *rest: Any) -> None:
+    def register_new_nodes(self: Cohort, grid: Any, *rest: Any) -> None:
         rounds.append(1)
         if len(rounds) == 3:  # before round 2
             network.online.add(102)
         original(self, grid, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Cohort, "greet", greet)
+        patch.setattr(Cohort, "register_new_nodes", register_new_nodes)
         run_cell(network, made, Journal(made.server / "journal.jsonl"))
     result = json.loads((made.server / "run.json").read_text())
     assert [sorted(r["sites"]) for r in result["rounds"]] == [["a", "b"], ["a", "b", "c"]]

@@ -20,7 +20,7 @@ from ucadi_flwr.exchange.sealed_run import FILE
 from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.models.state import read_state, trainable_names
 from ucadi_flwr.protection.encoding import ranges
-from ucadi_flwr.protection.frame import Occasion
+from ucadi_flwr.protection.frame import MessageContext
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.protect import make_site
 from ucadi_flwr.recipes import loader
@@ -146,8 +146,8 @@ def test_fedadam_under_encryption_is_its_plaintext_twin(config: Config) -> None:
     trainable = trainable_names(make_model(task, 0))
     for number in range(1, 5):
         blob = stored[f"sum/{number}.0"].tobytes()
-        occasion = Occasion(f"{run_id}/all", number)
-        mean = make_site(key, "x", 3).open(agreement.model, occasion, blob).state
+        message_context = MessageContext(f"{run_id}/all", number)
+        mean = make_site(key, "x", 3).open(agreement.model, message_context, blob).state
         state, moments = step(recipe.server_optimizer, state, mean, moments, trainable)
     assert same(opened(made).state, state)
     for site in SIZES:  # after the test every site has round 4
@@ -164,7 +164,7 @@ def test_a_late_site_and_one_that_forgot_catch_up_with_fedadam(config: Config) -
     made = config("adam", recipe=recipe, scheme="bfv", rounds=5, nodes=2)
     network = LoopbackGrid(app, made.model_dump(), nodes=3)
     network.online = {100, 101}
-    greet, calls = Cohort.greet, []
+    register_new_nodes, calls = Cohort.register_new_nodes, []
 
     def scene(self: Cohort, *args: Any) -> None:
         calls.append(1)
@@ -172,10 +172,10 @@ def test_a_late_site_and_one_that_forgot_catch_up_with_fedadam(config: Config) -
             network.online.add(102)
         if len(calls) == 5:  # before round 4
             shutil.rmtree(made.cell / "sites" / "a")
-        greet(self, *args)
+        register_new_nodes(self, *args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Cohort, "greet", scene)
+        patch.setattr(Cohort, "register_new_nodes", scene)
         run_cell(network, made, Journal(made.server / "journal.jsonl"))
     result = json.loads((made.server / "run.json").read_text())
     took_part = [sorted(r["sites"]) for r in result["rounds"]]

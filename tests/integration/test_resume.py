@@ -347,7 +347,7 @@ def test_the_ledger_holds_sizes_only_if_weights_are_public(config: Config) -> No
 
 
 def test_two_processes_do_not_serve_one_run(config: Config) -> None:
-    from ucadi_flwr.files import held
+    from ucadi_flwr.files.locks import held
 
     made_run = made(config, "fedavg")
     made_run.server.mkdir(parents=True)

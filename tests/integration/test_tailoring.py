@@ -134,7 +134,8 @@ def test_encrypted_the_counts_are_those_of_the_tailored_models(config: Config) -
     total = None
     for site in SIZES:
         path = made.cell / "predictions" / "all" / f"{site}.csv"
-        counts = Counts.of(*read_predictions(path, task.classes))
+        read = read_predictions(path, task.classes)
+        counts = Counts.of(read.probabilities, read.labels)
         total = counts if total is None else total + counts
         mine = own(made, site)
         assert mine["head.weight"].tobytes() != opened.state["head.weight"].tobytes()

@@ -11,7 +11,7 @@ from ucadi_flwr.models.densenet3d import DenseNet3d
 from ucadi_flwr.models.state import read_state
 from ucadi_flwr.protection.encoding.bfv_slots import PLAIN_MODULUS, digit, radix
 from ucadi_flwr.protection.encoding.layout import Layout
-from ucadi_flwr.protection.frame import Occasion
+from ucadi_flwr.protection.frame import MessageContext
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.plan import IntegerPlan, ModelPlan
 from ucadi_flwr.protection.server import SealedSum
@@ -19,7 +19,7 @@ from ucadi_flwr.protection.site import Opened, SealedSite
 
 State = dict[str, np.ndarray]
 
-KEY, OCCASION = SiteKey.create("bfv"), Occasion("run", 1)
+KEY, OCCASION = SiteKey.create("bfv"), MessageContext("run", 1)
 CKKS_KEY = SiteKey.create("ckks")
 
 

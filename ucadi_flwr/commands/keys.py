@@ -8,7 +8,7 @@ import typer
 
 from ucadi_flwr.aggregation.mean import WeightedMean
 from ucadi_flwr.errors import ProtectionError
-from ucadi_flwr.protection.frame import Occasion
+from ucadi_flwr.protection.frame import MessageContext
 from ucadi_flwr.protection.keys import ServerContext, SiteKey
 from ucadi_flwr.protection.plan import IntegerPlan
 from ucadi_flwr.protection.protect import make_site, make_sum
@@ -66,12 +66,12 @@ def check(key: SiteKeyFile, server: ServerFile) -> None:
             f"{server} is not for {key}: {context.describe()['key-id']} is not "
             f"{secret.describe()['key-id']}"
         )
-    plan, occasion = IntegerPlan(secret.scheme, 1), Occasion("check", 0, "check")
-    total = make_sum(context, plan, occasion, 3, WeightedMean)
+    plan, message_context = IntegerPlan(secret.scheme, 1), MessageContext("check", 0, "check")
+    total = make_sum(context, plan, message_context, 3, WeightedMean)
     sites = [make_site(secret, name, 3) for name in ("a", "b", "c")]
     for number, site in enumerate(sites, start=1):
-        total.add(site.seal_integers(plan, occasion, np.array([number], np.int64)))
-    opened = sites[0].open_integers(plan, occasion, total.result())
+        total.add(site.seal_integers(plan, message_context, np.array([number], np.int64)))
+    opened = sites[0].open_integers(plan, message_context, total.result())
     if opened.values.tolist() != [6]:
         raise ProtectionError(f"{key}: a sum of 1, 2 and 3 opens as {opened.values[0]}")
     print(f"{key} and {server} belong together; 1 + 2 + 3 = {opened.values[0]} under encryption")

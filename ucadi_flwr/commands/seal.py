@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ucadi_flwr.errors import DataError
-from ucadi_flwr.files import replacing
+from ucadi_flwr.files.atomic import replacing
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
@@ -22,12 +22,12 @@ def seal(
     seed: Annotated[int, typer.Option(help="The run's, for layers that are new.", min=0)] = 0,
 ) -> None:
     """Seal a model at a hospital, so that its server passes it on and cannot read it."""
-    from ucadi_flwr.exchange.initial_model import sealed_beginning
+    from ucadi_flwr.exchange.initial_model import sealed_initial_model
 
     recipe, found = loader.load(TaskRecipe, task), loader.load(StrategyRecipe, strategy)
     if out.exists():
         raise DataError(f"{out} exists already; it is not overwritten")
-    blob = sealed_beginning(model, recipe, found, seed, SiteKey.load(key))
+    blob = sealed_initial_model(model, recipe, found, seed, SiteKey.load(key))
     with replacing(out) as partial:
         partial.write_bytes(blob)
     print(f"sealed: {out}, {len(blob)} bytes")

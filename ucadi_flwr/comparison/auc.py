@@ -8,7 +8,7 @@ from ucadi_flwr.evaluation.paired import delong_test
 from ucadi_flwr.results.analysis import Estimate
 
 
-def area(predictions: Predictions, of_class: int, level: float = 0.95) -> Estimate:
+def auc_estimate(predictions: Predictions, of_class: int, level: float = 0.95) -> Estimate:
     """One-vs-rest AUC of a class: the mean over seeds, undefined with one class only.
 
     The interval is that of the mean for other cases and the same trained models, by DeLong's shares
@@ -23,7 +23,7 @@ def area(predictions: Predictions, of_class: int, level: float = 0.95) -> Estima
     return estimate([one.auc for one in found], of_mean.interval(level))
 
 
-def area_difference(
+def auc_difference(
     a: Predictions, b: Predictions, of_class: int, level: float = 0.95
 ) -> tuple[Estimate, float | None, str] | None:
     """AUC of A less that of B, mean over the same seeds: estimate, p and the test's name.

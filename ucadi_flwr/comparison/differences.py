@@ -6,7 +6,7 @@ from typing import Literal
 
 from ucadi_flwr.comparison.accuracy import accuracy_difference
 from ucadi_flwr.comparison.arms import Arm
-from ucadi_flwr.comparison.auc import area_difference
+from ucadi_flwr.comparison.auc import auc_difference
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.evaluation.paired import holm
 from ucadi_flwr.recipes.base import ALL_SITES
@@ -71,7 +71,7 @@ def _difference(a: Arm, b: Arm, measure: Measure, positive: int) -> Difference |
     left, right = a.predictions.at(seeds), b.predictions.at(seeds)
     result: tuple[Estimate, float | None, str] | None
     if measure == "auc":
-        result = area_difference(left, right, positive)
+        result = auc_difference(left, right, positive)
     else:
         result = accuracy_difference(left, right)
     if result is None:

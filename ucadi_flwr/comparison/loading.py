@@ -11,7 +11,7 @@ from ucadi_flwr.comparison.cases import Cases
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.results.experiment import Cell, Results
-from ucadi_flwr.results.predictions import PredictionFile, read_file
+from ucadi_flwr.results.predictions import PredictionFile, read_predictions
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def load(out: Path, results: Results) -> Experiment:
             scores: dict[str, NDArray[np.float64]] = {}
             for site in model.test:
                 path = folder / model.trained_at / f"{site}.csv"
-                found = read_file(path, classes)
+                found = read_predictions(path, classes)
                 scores[site] = _in_order(path, found, *first.setdefault(site, (path, found)))
             models.append(Model(cell.strategy.name, cell.seed, model.trained_at, scores))
     if not first:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ucadi_flwr.comparison.arms import Arm
-from ucadi_flwr.comparison.auc import area
+from ucadi_flwr.comparison.auc import auc_estimate
 from ucadi_flwr.comparison.cases import Predictions
 from ucadi_flwr.comparison.curves import mean_roc
 from ucadi_flwr.comparison.probabilities import brier, calibration_bins, ece
@@ -29,7 +29,7 @@ def tested(arm: Arm, classes: Sequence[str], positive: int) -> Tested:
         positives=int((found.labels == positive).sum()),
         seeds=list(found.seeds),
         figures=figures(found, positive),
-        auc_by_class={name: area(found, i) for i, name in enumerate(classes)},
+        auc_by_class={name: auc_estimate(found, i) for i, name in enumerate(classes)},
         auc_binned=auc_binned(found, positive) if arm.unit == "scan" else None,
         confusion=confusion(found),
         roc=mean_roc(found, positive) if arm.main else None,
@@ -48,7 +48,7 @@ def figures(predictions: Predictions, positive: int) -> dict[str, Estimate]:
 
     f1 = rate(called & positives, called | positives, predictions.patients)
     return {
-        "auc": area(predictions, positive),
+        "auc": auc_estimate(predictions, positive),
         "accuracy": accuracy(predictions).estimate(),
         "sensitivity": rate_or_undefined(rate(called, positives, predictions.patients)),
         "specificity": rate_or_undefined(rate(~called, ~positives, predictions.patients)),

@@ -11,7 +11,6 @@ the folder, by ``..``, an absolute path or a link. Images are found here, never 
 """
 
 import csv
-import io
 import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -20,16 +19,12 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from ucadi_flwr.errors import DataError
+from ucadi_flwr.files.csv_reader import Offence, Table, is_plain, listed, quote, read_table
+from ucadi_flwr.files.limits import HEADER_BYTES, MANIFEST_BYTES
 
-MAX_MANIFEST_BYTES = 64 * 2**20
 SUFFIXES = (".nii.gz", ".nii", ".png", ".jpg", ".jpeg")
 SPLITS = ("train", "validation", "test")
 _COLUMNS = ("name", "file", "label", "patient", "site", "split")
-_HEADER_BYTES = 64 * 2**10
-_MAX_TEXT = 1024  # characters of one value
-_SHOWN = 3  # offences named in one message
-_MAX_LISTED = 8  # columns or files named in one message
-_MAX_SHOWN = 40  # characters of a value in a message
 _IDENTIFYING_PARTS = (
     *("patientname", "patientsname", "nameofpatient", "surname", "firstname", "lastname"),
     *("familyname", "givenname", "middlename", "maidenname", "forename", "fullname"),
@@ -55,16 +50,6 @@ class Case:
     split: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    line: int
-    values: dict[str, str]
-
-
-_Offence = tuple[int, str]
-"""A line of the manifest and what is wrong there."""
-
-
 def read_manifest(
     folder: Path, labels: Collection[str] | None, default_site: str | None = None
 ) -> list[Case]:
@@ -80,14 +65,16 @@ def read_manifest(
     root = folder.resolve()
     try:
         manifest = _find_manifest(root)
-        header, rows = _read_rows(manifest)
-        if not rows:
+        table = _read(manifest)
+        if not table.rows:
             raise DataError(f"{manifest}: has no rows; add one per image")
-        _check_values(manifest, rows, labels)
-        _check_splits(manifest, rows)
-        paths = _find_images(root, manifest, header, rows)
+        _check_values(table, labels)
+        _check_splits(table)
+        paths = _find_images(root, table)
     except OSError as error:
-        raise DataError(f"{root}: cannot be read ({error.strerror}); mend its rights") from error
+        raise DataError(
+            f"{root}: cannot be read ({error.strerror}); change its permissions"
+        ) from error
     site = root.name if default_site is None else default_site
     return [
         Case(
@@ -98,7 +85,7 @@ def read_manifest(
             site=row.values.get("site", site),
             split=row.values.get("split") or None,
         )
-        for row, path in zip(rows, paths, strict=True)
+        for row, path in zip(table.rows, paths, strict=True)
     ]
 
 
@@ -119,11 +106,11 @@ def _find_manifest(root: Path) -> Path:
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        names = _list(path.name for path in fitting)
+        names = listed(path.name for path in fitting)
         raise DataError(f"{root}: {names} could each be the manifest; call one manifest.csv")
     wanted = "columns name or file, label and patient"
     if tables:
-        names = _list(path.name for path in tables)
+        names = listed(path.name for path in tables)
         raise DataError(f"{root}: no manifest.csv, and no {wanted} in {names}; add what is missing")
     raise DataError(f"{root}: no manifest; add manifest.csv with {wanted}")
 
@@ -131,42 +118,22 @@ def _find_manifest(root: Path) -> Path:
 def _peek_columns(path: Path) -> list[str]:
     """Read the column names of what may be no manifest at all; none if they do not parse."""
     with path.open("rb") as file:
-        first = file.read(_HEADER_BYTES).decode("utf-8-sig", errors="replace").splitlines()[:1]
+        first = file.read(HEADER_BYTES).decode("utf-8-sig", errors="replace").splitlines()[:1]
     try:
         return [column.strip().casefold() for column in next(csv.reader(first, strict=True), [])]
     except csv.Error:
         return []
 
 
-def _read_rows(manifest: Path) -> tuple[list[str], list[_Row]]:
-    """Read column names, lower case, and rows with their line numbers; skip blank rows."""
-    size = manifest.stat().st_size
-    if size > MAX_MANIFEST_BYTES:
-        raise DataError(f"{manifest}: {size} bytes, at most {MAX_MANIFEST_BYTES}; divide it")
-    try:
-        text = manifest.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        place = f"byte {error.start}"
-        raise DataError(f"{manifest}: not UTF-8 at {place}; save it as CSV UTF-8") from None
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[_Row] = []
-    uneven: list[_Offence] = []
-    line = 1
-    try:
-        header = [column.strip().casefold() for column in next(reader, [])]
-        line = reader.line_num + 1
-        for fields in reader:
-            values = [field.strip() for field in fields]
-            if any(values) and len(values) == len(header):
-                rows.append(_Row(line, dict(zip(header, values, strict=True))))
-            elif any(values):
-                uneven.append((line, f"{len(values)} fields"))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"{manifest}: line {line} is not CSV ({error}); mend it") from None
-    _check_columns(manifest, header)
-    _refuse(manifest, "more or fewer fields than columns", uneven, f"give {len(header)} a row")
-    return header, rows
+def _read(manifest: Path) -> Table:
+    """The rows, with the columns' names in lower case."""
+
+    def check_columns(columns: list[str]) -> None:
+        columns[:] = [column.casefold() for column in columns]
+        _check_columns(manifest, columns)
+
+    remedy = "divide it" if manifest.stat().st_size > MANIFEST_BYTES else "change its permissions"
+    return read_table(manifest, MANIFEST_BYTES, remedy=remedy, check_columns=check_columns)
 
 
 def _missing(header: Collection[str]) -> list[str]:
@@ -178,15 +145,15 @@ def _check_columns(manifest: Path, header: Sequence[str]) -> None:
     missing = _missing(header)
     if missing:
         hint = " (separate columns by commas)" if any(";" in column for column in header) else ""
-        found = f"the columns are {_list(header)}{hint}" if header else "the file is empty"
-        raise DataError(f"{manifest}: no column {_list(missing)}; {found}; add what is missing")
+        found = f"the columns are {listed(header)}{hint}" if header else "the file is empty"
+        raise DataError(f"{manifest}: no column {listed(missing)}; {found}; add what is missing")
     repeated = sorted({column for column in header if header.count(column) > 1 and column})
     if repeated:
-        raise DataError(f"{manifest}: line 1 has column {_list(repeated)} twice; keep one")
+        raise DataError(f"{manifest}: line 1 has column {listed(repeated)} twice; keep one")
     people = [column for column in header if _identifies(column)]
     if people:
         raise DataError(
-            f"{manifest}: column {_list(people)} identifies people and does not belong here; "
+            f"{manifest}: column {listed(people)} identifies people and does not belong here; "
             "remove it, and give each patient a pseudonym in column patient"
         )
 
@@ -196,71 +163,65 @@ def _identifies(column: str) -> bool:
     return plain in _IDENTIFYING or any(part in plain for part in _IDENTIFYING_PARTS)
 
 
-def _check_values(manifest: Path, rows: Sequence[_Row], labels: Collection[str] | None) -> None:
-    def offences(column: str, bad: Callable[[str], bool]) -> list[_Offence]:
-        values = ((row.line, row.values.get(column)) for row in rows)
-        return [(line, _quote(v)) for line, v in values if v is not None and bad(v)]
-
+def _check_values(table: Table, labels: Collection[str] | None) -> None:
     for column in _COLUMNS:
-        strange = offences(column, lambda v: not v.isprintable() or len(v) > _MAX_TEXT)
-        _refuse(manifest, f"{column} is not one plain line", strange, "write it again")
+        strange = table.offences(column, lambda value: not is_plain(value))
+        table.refuse(f"{column} is not one plain line", strange, "write it again")
     valid = "" if labels is None else f"labels are {', '.join(sorted(labels))}"
     fill_in = f"fill it in: {valid}" if valid else "fill it in"
-    _refuse(manifest, "label is empty", offences("label", lambda v: not v), fill_in)
+    table.refuse("label is empty", table.offences("label", lambda value: not value), fill_in)
     if labels is not None:
-        _refuse(manifest, "unknown label", offences("label", lambda v: v not in labels), valid)
+        table.refuse("unknown label", table.offences("label", lambda v: v not in labels), valid)
     for column in ("name", "file", "patient", "site"):
-        empty = offences(column, lambda v: not v)
-        _refuse(manifest, f"{column} is empty", empty, "fill it in, or remove the row")
+        empty = table.offences(column, lambda value: not value)
+        table.refuse(f"{column} is empty", empty, "fill it in, or remove the row")
 
 
-def _check_splits(manifest: Path, rows: Sequence[_Row]) -> None:
+def _check_splits(table: Table) -> None:
     """Demand one known split per patient, and a split for every row or for none."""
-    given = [(row, row.values.get("split", "")) for row in rows]
+    given = [(row, row.values.get("split", "")) for row in table.rows]
     if not any(split for _, split in given):
         return
-    unknown = [(row.line, _quote(split)) for row, split in given if split not in SPLITS]
-    _refuse(manifest, "unknown split", unknown, f"splits are {', '.join(SPLITS)}, or none at all")
+    unknown = [(row.line, quote(split)) for row, split in given if split not in SPLITS]
+    table.refuse("unknown split", unknown, f"splits are {', '.join(SPLITS)}, or none at all")
     first: dict[str, tuple[int, str]] = {}
-    torn: list[_Offence] = []
+    torn: list[Offence] = []
     for row, split in given:
         line, other = first.setdefault(row.values["patient"], (row.line, split))
         if split != other:
-            patient = _quote(row.values["patient"])
+            patient = quote(row.values["patient"])
             torn.append((row.line, f"{patient}: {split}, but {other} in line {line}"))
-    _refuse(manifest, "one patient in two splits", torn, "keep all images of a patient together")
+    table.refuse("one patient in two splits", torn, "keep all images of a patient together")
 
 
-def _find_images(
-    root: Path, manifest: Path, header: Sequence[str], rows: Sequence[_Row]
-) -> list[Path]:
+def _find_images(root: Path, table: Table) -> list[Path]:
     """Find every row's image inside ``root``, no image and no name twice."""
-    column = "file" if "file" in header else "name"
+    column = "file" if "file" in table.columns else "name"
     find = _by_file(root) if column == "file" else _by_name(root)
     real_folder = cache(os.path.realpath)
     paths: list[Path] = []
-    lost: list[_Offence] = []
+    lost: list[Offence] = []
     seen: dict[str, int] = {}
-    repeated: list[_Offence] = []
-    for row in rows:
+    repeated: list[Offence] = []
+    for row in table.rows:
         value = row.values[column]
         found = find(value)
         if isinstance(found, str):
-            lost.append((row.line, f"{_quote(value)} {found}"))
+            lost.append((row.line, f"{quote(value)} {found}"))
             continue
         linked = found.is_symlink()
         real = os.path.realpath(found) if linked else f"{real_folder(found.parent)}/{found.name}"
         if not Path(real).is_relative_to(root):
-            lost.append((row.line, f"{_quote(value)} is a link that leaves the folder"))
+            lost.append((row.line, f"{quote(value)} is a link that leaves the folder"))
             continue
         paths.append(found)
         keys = {f"path {real}", f"name {row.values.get('name', value)}"}
         before = min((seen[key] for key in keys if key in seen), default=None)
         if before is not None:
-            repeated.append((row.line, f"{_quote(value)}, as in line {before}"))
+            repeated.append((row.line, f"{quote(value)}, as in line {before}"))
         seen.update(dict.fromkeys(keys, row.line))
-    _refuse(manifest, "no such image", lost, f"mend column {column}, or remove the row")
-    _refuse(manifest, "the same image or name twice", repeated, "keep one row per image")
+    table.refuse("no such image", lost, f"correct column {column}, or remove the row")
+    table.refuse("the same image or name twice", repeated, "keep one row per image")
     return paths
 
 
@@ -275,7 +236,7 @@ def _by_name(root: Path) -> Callable[[str], Path | str]:
     def find(name: str) -> Path | str:
         found = index.get(name, [])
         if len(found) > 1:
-            return f"is both {_list(str(path.relative_to(root)) for path in found)}"
+            return f"is both {listed(str(path.relative_to(root)) for path in found)}"
         if not found:
             return f"is not in the folder or its images/ with {', '.join(SUFFIXES)}"
         return found[0]
@@ -306,24 +267,3 @@ def image_stem(path: Path) -> str | None:
         return path.name
     suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
     return path.name[: -len(suffix)] if suffix else None
-
-
-def _refuse(manifest: Path, what: str, offences: Sequence[_Offence], remedy: str) -> None:
-    """Raise one line that names the first few offences and counts the others, if any."""
-    if not offences:
-        return
-    shown = ", ".join(
-        f"line {line} ({text})" if text else f"line {line}" for line, text in offences[:_SHOWN]
-    )
-    more = f" and {len(offences) - _SHOWN} more" if len(offences) > _SHOWN else ""
-    raise DataError(f"{manifest}: {what}: {shown}{more}; {remedy}")
-
-
-def _quote(text: str) -> str:
-    """Show an untrusted value on one short line."""
-    return repr(text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…") if text else ""
-
-
-def _list(values: Iterable[str]) -> str:
-    quoted = [_quote(value) for value in values if value]
-    return ", ".join(quoted[:_MAX_LISTED]) + (", …" if len(quoted) > _MAX_LISTED else "")

@@ -18,13 +18,10 @@ from pydicom.config import IGNORE
 from pydicom.uid import UID, CTImageStorage
 
 from ucadi_flwr.errors import DataError
+from ucadi_flwr.files.limits import DICOM_FILE_BYTES, VOXELS
 
 MIN_SLICES = 40
 """A series with fewer slices is left out (S0)."""
-MAX_FILE_BYTES = 64 * 2**20
-"""A slice is about 0.5 MB; a file above 64 MiB is not one."""
-MAX_VOXELS = 2**30
-"""512 × 512 × 4,096 voxels: 2 GiB as int16."""
 MAX_TILT_DEGREES = 0.5
 """Beyond this, a stack taken for a box has slices millimetres from where they belong."""
 SPACING_TOLERANCE = 0.1
@@ -150,8 +147,8 @@ def _check_kind(slices: tuple[Slice, ...]) -> None:
 
 def _check_size(slices: tuple[Slice, ...]) -> None:
     largest = max(s.file_bytes for s in slices)
-    if largest > MAX_FILE_BYTES:
-        raise Excluded(Reason.TOO_LARGE, f"a file of {largest} bytes, at most {MAX_FILE_BYTES}")
+    if largest > DICOM_FILE_BYTES:
+        raise Excluded(Reason.TOO_LARGE, f"a file of {largest} bytes, at most {DICOM_FILE_BYTES}")
     sizes = Counter(f"{s.columns}×{s.rows}" for s in slices)
     if len(sizes) > 1:
         counts = ", ".join(f"{count} of {size}" for size, count in sizes.most_common(3))
@@ -159,8 +156,8 @@ def _check_size(slices: tuple[Slice, ...]) -> None:
     pixels = slices[0].rows * slices[0].columns
     if pixels <= 0:
         raise Excluded(Reason.UNREADABLE, "the headers give no image size")
-    if pixels * len(slices) > MAX_VOXELS:
-        detail = f"{len(slices)} slices of {pixels} pixels, at most {MAX_VOXELS} voxels"
+    if pixels * len(slices) > VOXELS:
+        detail = f"{len(slices)} slices of {pixels} pixels, at most {VOXELS} voxels"
         raise Excluded(Reason.TOO_LARGE, detail)
 
 

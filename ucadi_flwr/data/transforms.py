@@ -33,10 +33,8 @@ from PIL import Image
 from ucadi_flwr.data.dicom import read_volume
 from ucadi_flwr.data.sampling import SampleSlicesd, StackSlicesd
 from ucadi_flwr.errors import DataError, RecipeError
+from ucadi_flwr.files.limits import VOXELS
 from ucadi_flwr.recipes.task import Augmentation, CtVolume, GreyImage, Redrawn
-
-MAX_VOXELS = 2**30
-"""A volume or image with more elements than this is refused before it is decoded."""
 
 KEY = "image"
 
@@ -148,7 +146,7 @@ def read_grey(path: Path) -> torch.Tensor:
 
 
 def _check_size(shape: tuple[int, ...]) -> None:
-    if math.prod(shape) > MAX_VOXELS:
+    if math.prod(shape) > VOXELS:
         raise ValueError(f"{' × '.join(map(str, shape))} elements are too many")
 
 

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ucadi_flwr.files import in_use, replacing
+from ucadi_flwr.files.atomic import replacing
+from ucadi_flwr.files.locks import in_use
 from ucadi_flwr.results.journal import Event, read_journal
 
 
@@ -35,7 +36,7 @@ class LastRun:
 
 
 @dataclass(frozen=True)
-class Course:
+class RunProgress:
     """How far a run is.
 
     ``state``: waiting, running, testing, stopped, finished, or interrupted: its process is gone.
@@ -62,7 +63,7 @@ def load(path: Path) -> LastRun | None:
         return None
 
 
-def course(run: LastRun) -> Course:
+def course(run: LastRun) -> RunProgress:
     """As the journal has it now."""
     found = summary(read_journal(run.journal))
     if run.finished:
@@ -74,7 +75,7 @@ def course(run: LastRun) -> Course:
     return found
 
 
-def summary(events: Iterable[Event]) -> Course:
+def summary(events: Iterable[Event]) -> RunProgress:
     """The journal's events → how far the run is; the round is the last that counts."""
     values: dict[str, Any] = {}
     for event in events:
@@ -90,4 +91,4 @@ def summary(events: Iterable[Event]) -> Course:
                 values |= {"state": "waiting", "last_error": ""}
             case {"event": "stopped", "reason": reason}:
                 values |= {"state": "stopped", "last_error": reason}
-    return Course(**values)
+    return RunProgress(**values)

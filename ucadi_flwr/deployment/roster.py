@@ -9,7 +9,7 @@ from ucadi_flwr.deployment.kit import files
 from ucadi_flwr.deployment.kit.kits import ServerKit
 from ucadi_flwr.deployment.kit.nodekeys import fingerprint
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.files import replacing
+from ucadi_flwr.files.atomic import replacing
 
 
 @dataclass(frozen=True)

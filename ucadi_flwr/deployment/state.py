@@ -10,7 +10,7 @@ import psutil
 
 from ucadi_flwr.deployment.kit.certificates import digest, parse_certificate
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.files import held
+from ucadi_flwr.files.locks import held
 from ucadi_flwr.processes.children import GRACE_SECONDS, end_all, users_of
 
 _LONG_LIVED = (

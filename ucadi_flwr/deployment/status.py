@@ -10,7 +10,7 @@ from rich.table import Table
 from ucadi_flwr.deployment import lastrun, roster
 from ucadi_flwr.deployment.control import Control, Node
 from ucadi_flwr.deployment.kit.kits import ServerKit
-from ucadi_flwr.deployment.lastrun import Course, LastRun
+from ucadi_flwr.deployment.lastrun import LastRun, RunProgress
 from ucadi_flwr.deployment.roster import Roster
 from ucadi_flwr.deployment.state import open_state
 from ucadi_flwr.errors import FederationError
@@ -34,7 +34,7 @@ class Status:
     problem: str
     sites: list[SiteStatus]
     run: LastRun | None
-    course: Course | None
+    course: RunProgress | None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.evaluation.counts import length_of
 from ucadi_flwr.protection.encoding.layout import Layout
-from ucadi_flwr.protection.frame import Kind, Occasion
+from ucadi_flwr.protection.frame import Kind, MessageContext
 from ucadi_flwr.protection.keys import ServerContext
 from ucadi_flwr.protection.plan import MAX_SITES, IntegerPlan, ModelPlan, Plan, expected
 from ucadi_flwr.recipes.base import ALL_SITES
@@ -55,16 +55,18 @@ class Agreement:
         """The plan of whatever is summed."""
         return self.model if purpose == "model" else self.integers(purpose)
 
-    def occasion(self, purpose: Purpose, name: str, trained_at: str = ALL_SITES) -> Occasion:
+    def message_context(
+        self, purpose: Purpose, name: str, trained_at: str = ALL_SITES
+    ) -> MessageContext:
         """What a message is for; ``name`` is ``round.attempt``, as messages call it."""
         server_round, attempt = parse_name(name)
-        return Occasion(f"{self.run}/{trained_at}", server_round, purpose, attempt)
+        return MessageContext(f"{self.run}/{trained_at}", server_round, purpose, attempt)
 
     def frame_size(self, purpose: Purpose, context: ServerContext, members: int = 0) -> int:
         """Bytes of a sum of so many members, or of one contribution."""
         kind = Kind.SUM if members else Kind.CONTRIBUTION
-        occasion = self.occasion(purpose, name_of(0, 0))
-        return expected(self.plan(purpose), context, occasion, kind).size(members or 1)
+        message_context = self.message_context(purpose, name_of(0, 0))
+        return expected(self.plan(purpose), context, message_context, kind).size(members or 1)
 
     @property
     def exchanges_weights(self) -> bool:

@@ -29,7 +29,7 @@ def has_memory(recipe: StrategyRecipe) -> bool:
     return not isinstance(recipe.server_optimizer, Average)
 
 
-def follow(
+def replay_rounds(
     known: GlobalModel | None,
     sums: Mapping[str, bytes],
     agreement: Agreement,
@@ -55,8 +55,8 @@ def follow(
         if has_memory(recipe) and (model is None or number != model.round + 1):
             at = "no model" if model is None else f"the model of round {model.round}"
             raise FederationError(f"the sum of round {number} came and there is {at} to go on from")
-        occasion = agreement.occasion("model", name, trained_at)
-        mean = end.open(agreement.model, occasion, sums[name]).state
+        message_context = agreement.message_context("model", name, trained_at)
+        mean = end.open(agreement.model, message_context, sums[name]).state
         state, moments = step(
             recipe.server_optimizer,
             model.state if model else {},

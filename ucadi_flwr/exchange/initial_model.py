@@ -26,7 +26,7 @@ SEALED = "sealed"
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def load_beginning(path: Path, model: nn.Module, task: TaskRecipe) -> list[str]:
+def load_initial_model(path: Path, model: nn.Module, task: TaskRecipe) -> list[str]:
     """Load a file's weights into ``model``; what there is to know of it, in lines.
 
     An output layer for another number of classes is begun anew. Raises :class:`DataError` where
@@ -47,12 +47,12 @@ def load_beginning(path: Path, model: nn.Module, task: TaskRecipe) -> list[str]:
     return notes
 
 
-def sealed_beginning(
+def sealed_initial_model(
     path: Path, task: TaskRecipe, recipe: StrategyRecipe, seed: int, key: SiteKey
 ) -> bytes:
     """A file's weights for a run of these recipes, sealed by a key holder."""
     network = make_model(task, seed)
-    load_beginning(path, network, task)
+    load_initial_model(path, network, task)
     shared, _ = split(read_state(network), local_names(network, recipe.local))
     return seal_initial(key, shared)
 
@@ -71,7 +71,7 @@ def begin(
     """
     local = local_names(model, recipe.local)
     if path is None or recipe.protection.scheme == "none":
-        notes = load_beginning(path, model, task) if path else []
+        notes = load_initial_model(path, model, task) if path else []
         shared, own = split(read_state(model), local)
         return shared, own, notes
     shared, own = split(read_state(model), local)
@@ -88,7 +88,7 @@ def as_arrays(blob: bytes) -> dict[str, NDArray[Any]]:
     return {SEALED: np.frombuffer(blob, np.uint8)}
 
 
-def read_initial(
+def read_initial_model(
     arrays: Arrays, key: SiteKey | None, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, NDArray[np.float32]]:
     """The model, checked against the network's shapes.

@@ -19,9 +19,10 @@ from safetensors.numpy import save_file
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.evaluation.counts import Counts
 from ucadi_flwr.exchange.agreement import Agreement, Purpose, mean_loss, parse_name
-from ucadi_flwr.exchange.global_model import GlobalModel, follow
-from ucadi_flwr.exchange.initial_model import read_initial
-from ucadi_flwr.files import replacing
+from ucadi_flwr.exchange.global_model import GlobalModel, replay_rounds
+from ucadi_flwr.exchange.initial_model import read_initial_model
+from ucadi_flwr.files.atomic import replacing
+from ucadi_flwr.files.limits import SEALED_RUN_BYTES
 from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.models.parts import local_names, merge, split
 from ucadi_flwr.models.state import read_state, trainable_names
@@ -32,9 +33,6 @@ from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 
 FILE = "sealed.safetensors"
-MAX_BYTES = 64 * 2**30
-"""A larger file (bytes) is refused unread."""
-
 _FORMAT = "ucadi-sealed-2"
 _SEED = re.compile("[0-9]{1,19}")
 
@@ -96,8 +94,8 @@ def open_sealed(path: Path, task: TaskRecipe, recipe: StrategyRecipe, key: SiteK
     end = make_site(key, "reader", recipe.min_sites)
     start = _part(arrays, "initial")
     if start:
-        start = read_initial(start, key, shapes)
-    found = follow(
+        start = read_initial_model(start, key, shapes)
+    found = replay_rounds(
         GlobalModel(0, start) if start else None,
         {name: blob.tobytes() for name, blob in _part(arrays, "sum").items()},
         agreement,
@@ -106,8 +104,8 @@ def open_sealed(path: Path, task: TaskRecipe, recipe: StrategyRecipe, key: SiteK
     )
 
     def integers(purpose: Purpose, name: str, blob: bytes) -> NDArray[np.int64]:
-        occasion = agreement.occasion(purpose, name)
-        return end.open_integers(agreement.integers(purpose), occasion, blob).values
+        message_context = agreement.message_context(purpose, name)
+        return end.open_integers(agreement.integers(purpose), message_context, blob).values
 
     losses = {
         parse_name(name)[0]: mean_loss(integers("losses", name, blob.tobytes()))
@@ -121,8 +119,8 @@ def open_sealed(path: Path, task: TaskRecipe, recipe: StrategyRecipe, key: SiteK
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{path}: larger than {MAX_BYTES} bytes; no sealed run")
+        if path.stat().st_size > SEALED_RUN_BYTES:
+            raise DataError(f"{path}: larger than {SEALED_RUN_BYTES} bytes; no sealed run")
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -9,9 +9,7 @@ from flwr.app import Array, ArrayRecord, RecordDict
 from numpy.typing import NDArray
 
 from ucadi_flwr.errors import FederationError
-
-MAX_JSON = 1_000_000
-"""Range multipliers larger than this (characters) are refused unread."""
+from ucadi_flwr.files.limits import MULTIPLIERS_CHARACTERS
 
 
 def blob_record(blobs: Mapping[str, bytes]) -> ArrayRecord:
@@ -60,7 +58,7 @@ def size(content: RecordDict, records: Iterable[str]) -> int:
 
 def read_multipliers(text: str) -> dict[str, int]:
     """JSON of tensor → multiplier, from the other end and so checked."""
-    if len(text) > MAX_JSON:
+    if len(text) > MULTIPLIERS_CHARACTERS:
         raise FederationError(f"{len(text)} characters of range multipliers are too many")
     try:
         found = json.loads(text)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
-from ucadi_flwr.files import replacing
+from ucadi_flwr.files.atomic import replacing
 from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.models.state import read_state, write_state
 from ucadi_flwr.recipes import loader

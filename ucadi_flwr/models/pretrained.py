@@ -15,10 +15,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from ucadi_flwr.errors import DataError
+from ucadi_flwr.files.limits import MODEL_FILE_BYTES
 from ucadi_flwr.models.parts import within
-
-MAX_BYTES = 2**30
-"""Of a file, packed or not. The largest of the usual ones, ImageNet's VGG16, has 528 MiB."""
 
 COLOURS = 3
 PREFIX = "module."  # of every name where torch's DataParallel saved the state
@@ -123,8 +121,8 @@ def _read(path: Path) -> tuple[object, dict[str, str]]:
 
 
 def _check_size(path: Path, size: int) -> None:
-    if size > MAX_BYTES:
-        raise DataError(f"{path} comes to {size:,} bytes; at most {MAX_BYTES:,} are read")
+    if size > MODEL_FILE_BYTES:
+        raise DataError(f"{path} comes to {size:,} bytes; at most {MODEL_FILE_BYTES:,} are read")
 
 
 def _state_dict(path: Path, content: object) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 STAGES = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))
 """Channels of a stage as a multiple of ``width``, and its 3×3 convolutions; a pool ends each."""
 
-ALL_SITES = 7  # pixels a side in front of the dense layers: 224 / 2⁵
+POOLED = 7  # pixels a side in front of the dense layers: 224 / 2⁵
 HIDDEN = 64  # units of a hidden dense layer as a multiple of ``width``: 4,096 in the paper
 DROPOUT = 0.5  # section 3.1, on the first two dense layers
 LINEAR_SD = 0.01
@@ -61,10 +61,10 @@ def vgg16_2d(num_classes: int, in_channels: int = 1, *, width: int = 64) -> nn.S
     model = nn.Sequential(
         OrderedDict[str, nn.Module](
             features=_features(in_channels, width),
-            avgpool=nn.AdaptiveAvgPool2d(ALL_SITES),
+            avgpool=nn.AdaptiveAvgPool2d(POOLED),
             flatten=nn.Flatten(),
             classifier=nn.Sequential(
-                nn.Linear(STAGES[-1][0] * width * ALL_SITES**2, hidden),
+                nn.Linear(STAGES[-1][0] * width * POOLED**2, hidden),
                 nn.ReLU(inplace=True),
                 nn.Dropout(DROPOUT),
                 nn.Linear(hidden, hidden),

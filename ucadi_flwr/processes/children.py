@@ -15,8 +15,7 @@ from typing import Self
 
 import psutil
 
-LARGEST_LOG = 16 * 2**20
-"""Bytes; a longer log is put aside as ``.1`` when its program starts again."""
+from ucadi_flwr.files.limits import LOG_BYTES
 
 GRACE_SECONDS = 20.0
 """A SuperNode that is asked to end tells the server first, and may wait for an answer."""
@@ -59,7 +58,7 @@ class Children:
 
     def start(self, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
         """Start a program in a group of its own; what it says is added to ``log``."""
-        if log.exists() and log.stat().st_size > LARGEST_LOG:
+        if log.exists() and log.stat().st_size > LOG_BYTES:
             log.replace(log.with_name(f"{log.name}.1"))
         with log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - a fixed command

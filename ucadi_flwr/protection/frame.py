@@ -33,10 +33,10 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True)
-class Occasion:
-    """What a message is for. Nothing sealed on one occasion is good for another.
+class MessageContext:
+    """What a message is for. Nothing sealed on one message_context is good for another.
 
-    A site seals once for an occasion; a round that is repeated is another ``attempt``.
+    A site seals once for an message_context; a round that is repeated is another ``attempt``.
     """
 
     run: str
@@ -62,24 +62,24 @@ class Expected:
     scheme: str
     key_id: bytes
     plan: bytes
-    occasion: Occasion
+    message_context: MessageContext
     kind: Kind
     max_members: int
     payload: int
 
     @property
     def binding(self) -> bytes:
-        """The part of the header that every frame of this occasion has in common."""
+        """The part of the header that every frame of this message_context has in common."""
         return _BINDING.pack(
             _MAGIC,
             _VERSION,
             self.scheme.encode(),
             self.key_id,
             self.plan,
-            digest(self.occasion.run.encode()),
-            self.occasion.round,
-            self.occasion.attempt,
-            self.occasion.purpose.encode(),
+            digest(self.message_context.run.encode()),
+            self.message_context.round,
+            self.message_context.attempt,
+            self.message_context.purpose.encode(),
         )
 
     @property
@@ -175,7 +175,7 @@ def _check_binding(blob: bytes, expected: Expected) -> None:
         )
     if plan != expected.plan:
         raise ProtectionError("the message was made for another model or other parameters")
-    if run != digest(expected.occasion.run.encode()):
+    if run != digest(expected.message_context.run.encode()):
         raise ProtectionError("the message is of another run")
     found = f"round {number}, attempt {attempt}, purpose {purpose.rstrip(bytes(1))!r}"
-    raise ProtectionError(f"the message is of {found}, expected the {expected.occasion}")
+    raise ProtectionError(f"the message is of {found}, expected the {expected.message_context}")

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ucadi_flwr.errors import ProtectionError
+from ucadi_flwr.files.limits import KEY_FILE_BYTES
 from ucadi_flwr.protection.frame import ID
 from ucadi_flwr.protection.kdf import derive
 from ucadi_flwr.protection.scheme.ciphertexts import new_secret
 from ucadi_flwr.protection.scheme.schemes import scheme
 
 _SITE_KEY, _CONTEXT = "site key: secret", "server context"
-_LARGEST = 2**20  # bytes of a key file
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _read(path: Path, *, private: bool = False) -> dict[str, Any]:
                     f"{path}: others may read or change it (mode {stat.S_IMODE(mode):04o}); run "
                     f"chmod 600 on it, and rotate the key if somebody did"
                 )
-            content = json.loads(file.read(_LARGEST))
+            content = json.loads(file.read(KEY_FILE_BYTES))
     except OSError as error:
         raise ProtectionError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError:  # neither JSON nor UTF-8

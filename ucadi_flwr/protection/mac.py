@@ -70,7 +70,7 @@ class LinearMac:
         return bool(np.array_equal(found, expected))
 
 
-class Pads:
+class MembershipTags:
     """Eight tags of 12 bits a member, 96 bits together, over nothing but the members (CKKS)."""
 
     count = 8

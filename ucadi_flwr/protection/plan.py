@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ucadi_flwr.errors import ProtectionError
-from ucadi_flwr.protection.encoding.bfv_slots import PackedModel
-from ucadi_flwr.protection.encoding.ckks_slots import RealModel
-from ucadi_flwr.protection.encoding.integer_slots import IntegerVector
+from ucadi_flwr.protection.encoding.bfv_slots import BfvModelCodec
+from ucadi_flwr.protection.encoding.ckks_slots import CkksModelCodec
+from ucadi_flwr.protection.encoding.integer_slots import IntegerCodec
 from ucadi_flwr.protection.encoding.layout import Layout
-from ucadi_flwr.protection.frame import Expected, Kind, Occasion, digest
+from ucadi_flwr.protection.frame import Expected, Kind, MessageContext, digest
 from ucadi_flwr.protection.keys import ServerContext
 from ucadi_flwr.protection.scheme.schemes import Scheme, largest_total, scheme
 
@@ -48,11 +48,11 @@ class ModelPlan:
         return _digest(self.scheme, self.max_sites, [self.values_per_slot, tensors])
 
     @cached_property
-    def codec(self) -> PackedModel | RealModel:
+    def codec(self) -> BfvModelCodec | CkksModelCodec:
         """How a model becomes slots."""
         if self.scheme == "bfv":
-            return PackedModel(self.layout, self.values_per_slot, self.max_sites)
-        return RealModel(self.layout)
+            return BfvModelCodec(self.layout, self.values_per_slot, self.max_sites)
+        return CkksModelCodec(self.layout)
 
     @property
     def plain_size(self) -> int:
@@ -79,9 +79,9 @@ class IntegerPlan:
         return _digest(self.scheme, self.max_sites, ["integers", self.length])
 
     @cached_property
-    def codec(self) -> IntegerVector:
+    def codec(self) -> IntegerCodec:
         """How integers become slots."""
-        return IntegerVector(self.length, largest_total(self.scheme), self.max_sites)
+        return IntegerCodec(self.length, largest_total(self.scheme), self.max_sites)
 
     @property
     def plain_size(self) -> int:
@@ -108,13 +108,15 @@ def payload_size(plan: Plan, kind: Kind) -> int:
     return rows_shape(plan, found)[0] * size
 
 
-def expected(plan: Plan, context: ServerContext, occasion: Occasion, kind: Kind) -> Expected:
+def expected(
+    plan: Plan, context: ServerContext, message_context: MessageContext, kind: Kind
+) -> Expected:
     """What the frames of this plan look like under this key."""
     if context.scheme != plan.scheme:
         raise ProtectionError(f"the key is for {context.scheme}, the plan for {plan.scheme}")
     members = 1 if kind is Kind.CONTRIBUTION else plan.max_sites
     size = payload_size(plan, kind)
-    return Expected(plan.scheme, context.key_id, plan.digest, occasion, kind, members, size)
+    return Expected(plan.scheme, context.key_id, plan.digest, message_context, kind, members, size)
 
 
 def _check(name: str, max_sites: int) -> None:

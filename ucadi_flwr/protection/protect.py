@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ucadi_flwr.protection.encoding.layout import State
-from ucadi_flwr.protection.frame import Occasion
+from ucadi_flwr.protection.frame import MessageContext
 from ucadi_flwr.protection.keys import ServerContext, SiteKey
 from ucadi_flwr.protection.plain import Mean, PlainSite, PlainSum
 from ucadi_flwr.protection.plan import IntegerPlan, ModelPlan, Plan
@@ -21,7 +21,7 @@ class Site(Protocol):
     def seal(
         self,
         plan: ModelPlan,
-        occasion: Occasion,
+        message_context: MessageContext,
         state: State,
         reference: State,
         weight: int,
@@ -31,14 +31,16 @@ class Site(Protocol):
         """One contribution to a weighted mean."""
 
     def seal_integers(
-        self, plan: IntegerPlan, occasion: Occasion, vector: NDArray[np.int64]
+        self, plan: IntegerPlan, message_context: MessageContext, vector: NDArray[np.int64]
     ) -> bytes:
         """One contribution to an exact sum of integers."""
 
-    def open(self, plan: ModelPlan, occasion: Occasion, blob: bytes) -> Opened:
+    def open(self, plan: ModelPlan, message_context: MessageContext, blob: bytes) -> Opened:
         """The mean over those that answered."""
 
-    def open_integers(self, plan: IntegerPlan, occasion: Occasion, blob: bytes) -> OpenedIntegers:
+    def open_integers(
+        self, plan: IntegerPlan, message_context: MessageContext, blob: bytes
+    ) -> OpenedIntegers:
         """The sum over those that answered."""
 
 
@@ -66,11 +68,11 @@ def make_site(key: SiteKey | None, member: str, min_sites: int) -> Site:
 def make_sum(
     context: ServerContext,
     plan: Plan,
-    occasion: Occasion,
+    message_context: MessageContext,
     min_sites: int,
     mean: Callable[[], Mean],
 ) -> Sum:
     """The server's end; ``mean`` makes the accumulator that ``none`` adds up with."""
     if context.scheme != "none":
-        return SealedSum(context, plan, occasion, min_sites)
-    return PlainSum(plan, occasion, mean(), min_sites)
+        return SealedSum(context, plan, message_context, min_sites)
+    return PlainSum(plan, message_context, mean(), min_sites)

@@ -15,15 +15,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ucadi_flwr.errors import ProtectionError
+from ucadi_flwr.files.limits import SEALED_HEADER_BYTES
 from ucadi_flwr.protection.encoding.layout import Layout
 from ucadi_flwr.protection.frame import ID
 from ucadi_flwr.protection.keys import SiteKey
 
 MAGIC = b"UCI1"
 _NONCE, _TAG = 12, 16
-_HEADER = 2**24
-"""Bytes that safetensors' own header may have."""
-
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -63,7 +61,7 @@ def check_initial(blob: bytes, key_id: bytes, values: int) -> None:
             f"is {key_id.hex()}; seal it anew"
         )
     payload = len(blob) - len(MAGIC) - ID - _NONCE - _TAG
-    if not 4 * values <= payload <= 4 * values + _HEADER:
+    if not 4 * values <= payload <= 4 * values + SEALED_HEADER_BYTES:
         raise ProtectionError(
             f"the sealed initial model has {payload} bytes; this network's has {4 * values} and a "
             "header"

@@ -2,21 +2,23 @@
 
 from ucadi_flwr.errors import ProtectionError
 from ucadi_flwr.protection import frame
-from ucadi_flwr.protection.frame import Frame, Kind, Occasion
+from ucadi_flwr.protection.frame import Frame, Kind, MessageContext
 from ucadi_flwr.protection.keys import ServerContext
 from ucadi_flwr.protection.plan import Plan, expected
 from ucadi_flwr.protection.scheme.ciphertexts import Adder
 from ucadi_flwr.protection.scheme.schemes import scheme
 
 
-class Roll:
+class Membership:
     """Who is in a sum: frames checked, members once each, all of one agreement."""
 
-    def __init__(self, context: ServerContext, plan: Plan, occasion: Occasion, quorum: int) -> None:
+    def __init__(
+        self, context: ServerContext, plan: Plan, message_context: MessageContext, quorum: int
+    ) -> None:
         self.members: list[str] = []
         self._plan, self._quorum = plan, quorum
-        self._in = expected(plan, context, occasion, Kind.CONTRIBUTION)
-        self._out = expected(plan, context, occasion, Kind.SUM)
+        self._in = expected(plan, context, message_context, Kind.CONTRIBUTION)
+        self._out = expected(plan, context, message_context, Kind.SUM)
         self._agreement = b""
 
     def check(self, blob: bytes, sender: str | None) -> Frame:
@@ -58,15 +60,19 @@ class SealedSum:
     """Σ of contributions, one at a time, in the memory of their sum whatever their number."""
 
     def __init__(
-        self, context: ServerContext, plan: Plan, occasion: Occasion, min_sites: int = 3
+        self,
+        context: ServerContext,
+        plan: Plan,
+        message_context: MessageContext,
+        min_sites: int = 3,
     ) -> None:
-        self._roll = Roll(context, plan, occasion, min_sites)
+        self._membership = Membership(context, plan, message_context, min_sites)
         self._adder = Adder(scheme(plan.scheme).lattice)
 
     @property
     def members(self) -> tuple[str, ...]:
         """Who is in the sum so far."""
-        return tuple(self._roll.members)
+        return tuple(self._membership.members)
 
     def add(self, blob: bytes, sender: str | None = None) -> str:
         """Add one contribution and return the name that it bears.
@@ -74,11 +80,11 @@ class SealedSum:
         Raises :class:`ProtectionError`, and adds nothing, if it does not fit, or if it bears
         another name than ``sender``, where the caller knows who that is.
         """
-        found = self._roll.check(blob, sender)
+        found = self._membership.check(blob, sender)
         self._adder.add(found.payload)
-        return self._roll.enter(found)
+        return self._membership.enter(found)
 
     def result(self) -> bytes:
         """The sum as bytes for every site; also what a server checkpoints."""
-        self._roll.check_quorum()
-        return self._roll.close(self._adder.result())
+        self._membership.check_quorum()
+        return self._membership.close(self._adder.result())

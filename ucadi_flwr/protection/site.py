@@ -14,11 +14,11 @@ from ucadi_flwr.errors import ProtectionError
 from ucadi_flwr.protection import frame
 from ucadi_flwr.protection.encoding.bfv_slots import share
 from ucadi_flwr.protection.encoding.layout import State
-from ucadi_flwr.protection.frame import Expected, Kind, Occasion
+from ucadi_flwr.protection.frame import Expected, Kind, MessageContext
 from ucadi_flwr.protection.kdf import derive
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.plan import IntegerPlan, ModelPlan, Plan, expected, rows_shape
-from ucadi_flwr.protection.scheme.ciphertexts import Row, Vault
+from ucadi_flwr.protection.scheme.ciphertexts import Cipher, Row
 from ucadi_flwr.protection.scheme.schemes import scheme
 
 
@@ -50,13 +50,13 @@ class SealedSite:
         self.member, self.min_sites = member, min_sites
         self._scheme = scheme(key.scheme)
         self._context, self._mac_key = key.context, key.derived("tags")
-        self._vault = Vault(self._scheme.lattice, self._scheme.encoding(), key.secret)
+        self._cipher = Cipher(self._scheme.lattice, self._scheme.encoding(), key.secret)
         self._sealed: set[bytes] = set()
 
     def seal(
         self,
         plan: ModelPlan,
-        occasion: Occasion,
+        message_context: MessageContext,
         state: State,
         reference: State,
         weight: int,
@@ -67,7 +67,7 @@ class SealedSite:
 
         Args:
             plan: what all agreed on.
-            occasion: run, round and attempt.
+            message_context: run, round and attempt.
             state: this site's model.
             reference: the global model that all sites have just opened; it gives the ranges.
             weight: n_k × E_k, above 0.
@@ -78,50 +78,56 @@ class SealedSite:
         """
         units = share(weight, total_weight)
         body = plan.codec.encode(state, reference, multipliers or {}, units)
-        return self._seal(plan, occasion, body)
+        return self._seal(plan, message_context, body)
 
     def seal_integers(
-        self, plan: IntegerPlan, occasion: Occasion, vector: NDArray[np.int64]
+        self, plan: IntegerPlan, message_context: MessageContext, vector: NDArray[np.int64]
     ) -> bytes:
         """One contribution to an exact sum of integers (int64 ``(length,)``)."""
-        return self._seal(plan, occasion, plan.codec.encode(vector))
+        return self._seal(plan, message_context, plan.codec.encode(vector))
 
-    def open(self, plan: ModelPlan, occasion: Occasion, blob: bytes) -> Opened:
+    def open(self, plan: ModelPlan, message_context: MessageContext, blob: bytes) -> Opened:
         """The mean over those that answered. No knowledge of earlier rounds is needed.
 
         Raises :class:`ProtectionError`: keep the model of the last good round then.
         """
-        body, members = self._open(plan, occasion, blob)
+        body, members = self._open(plan, message_context, blob)
         state, alpha = plan.codec.decode(body, len(members))
         return Opened(state, members, alpha)
 
-    def open_integers(self, plan: IntegerPlan, occasion: Occasion, blob: bytes) -> OpenedIntegers:
+    def open_integers(
+        self, plan: IntegerPlan, message_context: MessageContext, blob: bytes
+    ) -> OpenedIntegers:
         """The exact sum over those that answered."""
-        body, members = self._open(plan, occasion, blob)
+        body, members = self._open(plan, message_context, blob)
         return OpenedIntegers(plan.codec.decode(body), members)
 
-    def _seal(self, plan: Plan, occasion: Occasion, body: Row) -> bytes:
-        header = expected(plan, self._context, occasion, Kind.CONTRIBUTION)
+    def _seal(self, plan: Plan, message_context: MessageContext, body: Row) -> bytes:
+        header = expected(plan, self._context, message_context, Kind.CONTRIBUTION)
         if header.binding in self._sealed:
-            raise ProtectionError(f"the {occasion} is sealed already; a repeat is a new attempt")
+            raise ProtectionError(
+                f"the {message_context} is sealed already; a repeat is a new attempt"
+            )
         tags, members = self._scheme.tags, (self.member,)
-        rows = np.zeros(rows_shape(plan, self._scheme), self._vault.dtype)
+        rows = np.zeros(rows_shape(plan, self._scheme), self._cipher.dtype)
         slots = rows.reshape(-1)
         slots[tags.count :][: len(body)] = body
         agreement = self._agreement(header, plan.codec.agreed(body, 1))
         slots[: tags.count] = tags.of(self._mac_key, agreement, rows, members)
         self._sealed.add(header.binding)
-        return frame.write(header, members, agreement, self._vault.encrypt(rows))
+        return frame.write(header, members, agreement, self._cipher.encrypt(rows))
 
-    def _open(self, plan: Plan, occasion: Occasion, blob: bytes) -> tuple[Row, tuple[str, ...]]:
-        header = expected(plan, self._context, occasion, Kind.SUM)
+    def _open(
+        self, plan: Plan, message_context: MessageContext, blob: bytes
+    ) -> tuple[Row, tuple[str, ...]]:
+        header = expected(plan, self._context, message_context, Kind.SUM)
         found = frame.read(blob, header)
         members, tags = found.members, self._scheme.tags
         if len(members) < self.min_sites:
             raise ProtectionError(
                 f"the sum is of {len(members)} sites; fewer than {self.min_sites} are not opened"
             )
-        rows = self._vault.decrypt(found.payload)
+        rows = self._cipher.decrypt(found.payload)
         slots = rows.reshape(-1)
         seen, body = slots[: tags.count].copy(), slots[tags.count :][: plan.codec.slots]
         slots[: tags.count] = 0
@@ -129,8 +135,8 @@ class SealedSite:
         wanted = tags.of(self._mac_key, agreement, rows, members)
         if agreement != found.agreement or not tags.match(seen, wanted):
             raise ProtectionError(  # one message for every reason: it must teach a forger nothing
-                f"the {occasion} does not open as the sum of {', '.join(members)}: wrong key, "
-                "replayed, duplicated or altered; the last good model stays"
+                f"the {message_context} does not open as the sum of {', '.join(members)}: wrong "
+                "key, replayed, duplicated or altered; the last good model stays"
             )
         return body, members
 

@@ -15,14 +15,9 @@ import yaml
 from pydantic import ValidationError
 
 from ucadi_flwr.errors import RecipeError
+from ucadi_flwr.files.limits import RECIPE_BYTES, RECIPE_DEPTH
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-
-MAX_BYTES = 65_536
-"""A recipe larger than this (bytes) is refused unread; ours have about 1,000."""
-
-MAX_DEPTH = 16
-"""Sections nested deeper than this are refused."""
 
 Recipe = TypeVar("Recipe", TaskRecipe, StrategyRecipe)
 
@@ -43,9 +38,9 @@ class _InertLoader(yaml.SafeLoader):
             raise yaml.MarkedYAMLError(
                 problem="anchors and aliases are not allowed", problem_mark=event.start_mark
             )
-        if self.depth >= MAX_DEPTH:
+        if self.depth >= RECIPE_DEPTH:
             raise yaml.MarkedYAMLError(
-                problem=f"nested deeper than {MAX_DEPTH} levels", problem_mark=event.start_mark
+                problem=f"nested deeper than {RECIPE_DEPTH} levels", problem_mark=event.start_mark
             )
         self.depth += 1
         try:
@@ -77,8 +72,8 @@ _InertLoader.add_implicit_resolver(
 
 def parse(text: str, source: str) -> Any:
     """YAML text → plain values; raise :class:`RecipeError` naming ``source`` and the line."""
-    if len(text) > MAX_BYTES:
-        raise RecipeError(f"{source}: larger than {MAX_BYTES} bytes; a recipe is a short file")
+    if len(text) > RECIPE_BYTES:
+        raise RecipeError(f"{source}: larger than {RECIPE_BYTES} bytes; a recipe is a short file")
     if "$" in text:
         line = text[: text.index("$")].count("\n") + 1
         raise RecipeError(f"{source}, line {line}: '$' is not allowed; recipes hold plain values")
@@ -122,8 +117,8 @@ def load(kind: type[Recipe], name: str, overrides: Mapping[str, Any] | None = No
     ``overrides`` maps dotted keys (``training.epochs``) to values that replace the file's.
     """
     path = find(kind, name)
-    if path.stat().st_size > MAX_BYTES:
-        raise RecipeError(f"{path}: larger than {MAX_BYTES} bytes; a recipe is a short file")
+    if path.stat().st_size > RECIPE_BYTES:
+        raise RecipeError(f"{path}: larger than {RECIPE_BYTES} bytes; a recipe is a short file")
     try:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError:

@@ -4,10 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from ucadi_flwr.files.limits import RECIPE_LAYERS
 from ucadi_flwr.recipes.base import Name, Section
-
-MAX_LAYERS = 64
-"""More names of layers than this are refused."""
 
 
 class Average(Section):
@@ -74,7 +72,7 @@ class Alignment(Section):
     )
 
 
-class Tailoring(Section):
+class Personalisation(Section):
     """S2: after the last round every site that trains makes the model its own, and keeps it."""
 
     epochs: int = Field(ge=1, le=10_000, description="epochs on the site's training cases")
@@ -115,7 +113,7 @@ def _known_part(choice: Any) -> str | tuple[str, ...]:
     if choice in ("none", "normalisation", "head"):
         return str(choice)
     layers = tuple(choice) if isinstance(choice, list | tuple) else ()
-    if not 0 < len(layers) <= MAX_LAYERS or not all(isinstance(n, str) and n for n in layers):
+    if not 0 < len(layers) <= RECIPE_LAYERS or not all(isinstance(n, str) and n for n in layers):
         raise ValueError(
             f"{str(choice)[:64]!r} is no part of a network: write none, normalisation, head or a "
             "list of layers"
@@ -145,7 +143,9 @@ class StrategyRecipe(Section):
         "none",
         description="tensors that never travel: none, normalisation (FedBN), head, or layers",
     )
-    tailoring: Tailoring | None = Field(None, description="each site's own model, after the rounds")
+    tailoring: Personalisation | None = Field(
+        None, description="each site's own model, after the rounds"
+    )
     selection: Selection = Selection(policy="all")
     protection: Protection = Protection(scheme="none")
     min_sites: int = Field(

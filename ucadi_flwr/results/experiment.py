@@ -6,11 +6,9 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ucadi_flwr.errors import DataError
+from ucadi_flwr.files.limits import RESULTS_BYTES
 
 Document = TypeVar("Document", bound="Part")
-
-MAX_BYTES = 256 * 2**20
-"""A larger results.json (bytes) is refused unread."""
 
 
 class Part(BaseModel):
@@ -164,8 +162,8 @@ def write_document(path: Path, document: Part) -> None:
 def read_document(path: Path, kind: type[Document], remedy: str) -> Document:
     """Read and check one document; ``remedy`` says what to do where there is none."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{path}: larger than {MAX_BYTES} bytes; not a file of results")
+        if path.stat().st_size > RESULTS_BYTES:
+            raise DataError(f"{path}: larger than {RESULTS_BYTES} bytes; not a file of results")
         return kind.model_validate_json(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; {remedy}") from None

@@ -12,16 +12,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ucadi_flwr.errors import DataError
-from ucadi_flwr.files import replacing
+from ucadi_flwr.files.atomic import replacing
+from ucadi_flwr.files.limits import FEATURES_BYTES
 
 MAX_CASES = 500
 """Of a site's test; of more, as many are drawn."""
 
 MAX_FEATURES = 1024
 """Of a case; of more, as many are drawn, the same for all sites and models."""
-
-MAX_BYTES = 64 * 2**20
-"""A larger file is refused unread."""
 
 
 def write_features(
@@ -50,8 +48,8 @@ def write_features(
 def read_features(path: Path, classes: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Features `(n, f)` and class indices `(n,)`; :class:`DataError` for a file without them."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{path}: larger than {MAX_BYTES} bytes; not a file of features")
+        if path.stat().st_size > FEATURES_BYTES:
+            raise DataError(f"{path}: larger than {FEATURES_BYTES} bytes; not a file of features")
         with safe_open(path, framework="np") as file:
             features, labels = file.get_tensor("features"), file.get_tensor("labels")
     except (OSError, SafetensorError) as error:

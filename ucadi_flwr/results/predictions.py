@@ -1,8 +1,11 @@
-"""Predictions on file. They name patients' keys: they stay with whoever holds the images."""
+"""Predictions on file: case, patient, true class, and the probability of every class.
+
+They name patients' keys, so they stay with whoever holds the images. A file may have been copied,
+edited or cut since it was written: every error is one line that names the file.
+"""
 
 import csv
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,43 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ucadi_flwr.errors import DataError
-
-
-def write_predictions(
-    path: Path,
-    cases: Sequence[tuple[str, str]],
-    labels: NDArray[np.int64],
-    probabilities: NDArray[np.float64],
-    classes: Sequence[str],
-) -> None:
-    """One row a case: name, patient, true class, probability of every class (float64, exact)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["case", "patient", "label", *(f"p:{name}" for name in classes)])
-        for (case, patient), label, row in zip(cases, labels, probabilities, strict=True):
-            writer.writerow([case, patient, classes[label], *(repr(float(p)) for p in row)])
-    partial.replace(path)
-
-
-def read_predictions(
-    path: Path, classes: Sequence[str]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Probabilities `(N, classes)` and true class indices `(N,)`, in the file's order."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    probabilities = np.array([[float(row[f"p:{name}"]) for name in classes] for row in rows])
-    labels = np.array([classes.index(row["label"]) for row in rows], np.int64)
-    return probabilities, labels
-
-
-# FOLDED from ucadi_flwr.comparison.files
-MAX_BYTES = 256 * 2**20
-"""A larger file (bytes) is refused unread."""
+from ucadi_flwr.files.atomic import replacing
+from ucadi_flwr.files.csv_reader import quote, read_table
+from ucadi_flwr.files.limits import PREDICTIONS_BYTES
 
 _TOLERANCE = 1e-6  # of the sum of a case's probabilities
-_MAX_SHOWN = 40  # characters of a value in a message
 
 
 @dataclass(frozen=True)
@@ -59,29 +30,67 @@ class PredictionFile:
     probabilities: NDArray[np.float64]
 
 
-def read_file(path: Path, classes: Sequence[str]) -> PredictionFile:
+def write_predictions(
+    path: Path,
+    cases: Sequence[tuple[str, str]],
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    classes: Sequence[str],
+) -> None:
+    """Write one row a case; probabilities are float64 and read back to the same bits.
+
+    Args:
+        path: the file, replaced if it exists.
+        cases: name and patient of each case.
+        labels: class indices `(N,)`.
+        probabilities: `(N, classes)`.
+        classes: names of the classes, in the order of the columns.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        replacing(path) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(_columns(classes))
+        for (case, patient), label, row in zip(cases, labels, probabilities, strict=True):
+            writer.writerow([case, patient, classes[label], *(repr(float(p)) for p in row)])
+
+
+def read_predictions(path: Path, classes: Sequence[str]) -> PredictionFile:
     """Read and check; raise :class:`DataError` naming the file and the first problem."""
-    columns = ["case", "patient", "label", *(f"p:{name}" for name in classes)]
-    cases: list[str] = []
-    patients: list[str] = []
-    labels: list[int] = []
-    probabilities: list[list[float]] = []
-    seen: set[str] = set()
-    for line, row in _rows(path, columns):
-        case, patient, label = row[:3]
-        if case in seen:
-            raise DataError(f"{path}: line {line}: case {_quote(case)} is here twice")
-        if label not in classes:
-            known = ", ".join(classes)
-            raise DataError(f"{path}: line {line}: class {_quote(label)}; the task has {known}")
-        seen.add(case)
-        cases.append(case)
-        patients.append(patient)
-        labels.append(classes.index(label))
-        probabilities.append(_probabilities(row[3:], f"{path}: line {line}"))
-    if not cases:
+
+    def check_columns(columns: list[str]) -> None:
+        if columns != _columns(classes):
+            raise DataError(f"{path}: line 1: columns must be {','.join(_columns(classes))}")
+
+    remedy = "predictions of every finished run are needed; run the experiment again"
+    table = read_table(path, PREDICTIONS_BYTES, remedy=remedy, check_columns=check_columns)
+    if not table.rows:
         raise DataError(f"{path}: has no cases; run the experiment again")
-    return PredictionFile(cases, patients, np.array(labels, np.int64), np.array(probabilities))
+    cases = [row.values["case"] for row in table.rows]
+    seen = set[str]()
+    for row, case in zip(table.rows, cases, strict=True):
+        if case in seen:
+            raise DataError(f"{path}: line {row.line}: case {quote(case)} stands there twice")
+        seen.add(case)
+    known = {name: index for index, name in enumerate(classes)}
+    unknown = table.offences("label", lambda label: label not in known)
+    table.refuse("unknown class", unknown, f"the task has {', '.join(classes)}")
+    rows = [
+        _probabilities([row.values[name] for name in table.columns[3:]], f"{path}: line {row.line}")
+        for row in table.rows
+    ]
+    return PredictionFile(
+        cases,
+        [row.values["patient"] for row in table.rows],
+        np.array([known[row.values["label"]] for row in table.rows], np.int64),
+        np.array(rows),
+    )
+
+
+def _columns(classes: Sequence[str]) -> list[str]:
+    return ["case", "patient", "label", *(f"p:{name}" for name in classes)]
 
 
 def _probabilities(texts: Sequence[str], where: str) -> list[float]:
@@ -94,37 +103,3 @@ def _probabilities(texts: Sequence[str], where: str) -> list[float]:
     if abs(sum(values) - 1.0) > _TOLERANCE:
         raise DataError(f"{where}: the probabilities sum to {sum(values):.6g}, not to 1")
     return values
-
-
-def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Rows with their line numbers."""
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
-    try:
-        header = next(reader, [])
-        if header != columns:
-            raise DataError(f"{path}: line 1: columns must be {','.join(columns)}")
-        for row in reader:
-            if len(row) != len(columns):
-                raise DataError(
-                    f"{path}: line {reader.line_num}: {len(row)} values, not {len(columns)}"
-                )
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise DataError(f"{path}: line {reader.line_num}: no CSV: {error}") from None
-
-
-def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{path}: larger than {MAX_BYTES} bytes; not a file of predictions")
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(
-            f"{path}: {error.strerror}; predictions of every finished run are needed"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 at byte {error.start}") from None
-
-
-def _quote(text: str) -> str:
-    return repr(text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…")

@@ -12,17 +12,15 @@ from ucadi_flwr.errors import FederationError
 from ucadi_flwr.evaluation.counts import Counts
 from ucadi_flwr.exchange.agreement import Agreement, Purpose
 from ucadi_flwr.exchange.wire import blob, read_multipliers
+from ucadi_flwr.files.limits import SITE_TEXT_CHARACTERS
 from ucadi_flwr.protection.keys import ServerContext
 from ucadi_flwr.protection.protect import Sum, make_sum
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.results.rounds import SiteRecord
 
-MAX_TEXT = 500
-"""A site's words are cut to so many characters."""
-
 
 @dataclass
-class Tally:
+class Accumulator:
     """Sums of one attempt, by purpose and by whose model it is; nothing here can be opened.
 
     ``name`` is ``round.attempt``. ``ranges`` holds the multipliers that sites asked for; if any
@@ -47,7 +45,7 @@ class Tally:
             self.sums[key] = make_sum(
                 self.context,
                 self.agreement.plan(purpose),
-                self.agreement.occasion(purpose, self.name, trained_at),
+                self.agreement.message_context(purpose, self.name, trained_at),
                 self.agreement.recipe.min_sites,
                 WeightedMean,
             )
@@ -68,7 +66,7 @@ class Tally:
             if name not in self.agreement.shapes:
                 raise FederationError(f"wider ranges are asked for '{name[:64]}', no tensor here")
             self.ranges[name] = max(multiplier, self.ranges.get(name, 1))
-        return str(wish.get("why"))[:MAX_TEXT]
+        return str(wish.get("why"))[:SITE_TEXT_CHARACTERS]
 
     def record(self, reply: Message, declared: int | None) -> SiteRecord:
         """What an answer says of itself; ``declared``: the cases that it must have, if known."""

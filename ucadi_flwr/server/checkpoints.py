@@ -19,14 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.exchange.agreement import parse_name
-from ucadi_flwr.files import replacing
+from ucadi_flwr.files.atomic import replacing
+from ucadi_flwr.files.limits import CHECKPOINT_MANIFEST_BYTES
 from ucadi_flwr.results.rounds import RoundRecord
 
 KEPT = 2
 """So many rounds can be gone back to; what is older is removed."""
-
-MAX_MANIFEST = 64 * 2**20
-"""A larger manifest (bytes) is refused unread."""
 
 _MANIFEST = re.compile(r"round-([0-9]{5})\.json")
 
@@ -62,14 +60,14 @@ class Manifest(BaseModel):
 
 
 @dataclass(frozen=True)
-class Course:
+class RunState:
     """How far a run is: its rounds so far, and the sums by model and by other purposes."""
 
     ledger: list[RoundRecord]
     models: Mapping[str, Mapping[str, bytes]] = field(repr=False)
     others: Mapping[str, bytes] = field(repr=False)
 
-    def until(self, server_round: int) -> "Course":
+    def until(self, server_round: int) -> "RunState":
         """The same without the ledger and others of later rounds; the models are as they are."""
         ledger = [record for record in self.ledger if record.round <= server_round]
         others = {
@@ -77,16 +75,16 @@ class Course:
             for name, content in self.others.items()
             if parse_name(name.rpartition("/")[2])[0] <= server_round
         }
-        return Course(ledger, self.models, others)
+        return RunState(ledger, self.models, others)
 
 
 @dataclass(frozen=True)
-class Beginning:
+class RunStart:
     """What a process begins with: the run's number, how many served it before, and its course."""
 
     run: str
     starts: int = 0
-    course: Course | None = None
+    course: RunState | None = None
 
 
 class Checkpoints:
@@ -96,26 +94,26 @@ class Checkpoints:
         self.folder, self.identity = folder, identity
         self._run, self._starts = secrets.token_hex(16), 0
 
-    def begin(self) -> Beginning:
+    def begin(self) -> RunStart:
         """A new run. Raises :class:`FederationError` if an unfinished one would be lost."""
         if self._manifests():
             raise FederationError(
                 f"{self.folder}: a run did not finish here; resume it, or choose another --out"
             )
-        return Beginning(self._run)
+        return RunStart(self._run)
 
-    def take_up(self) -> Beginning:
+    def resume(self) -> RunStart:
         """Go on from the newest checkpoint; a new run if there is none.
 
         Raises :class:`FederationError` where it is another run's, damaged or altered.
         """
         manifest = self.newest()
         if manifest is None:
-            return Beginning(self._run)
+            return RunStart(self._run)
         course = self.course(manifest)
         self._run, self._starts = manifest.run, manifest.starts
         self._write(manifest.model_copy(update={"starts": manifest.starts + 1}))
-        return Beginning(self._run, self._starts, course)
+        return RunStart(self._run, self._starts, course)
 
     def newest(self) -> Manifest | None:
         """The checkpoint to go on from; None if there is none.
@@ -134,16 +132,16 @@ class Checkpoints:
             )
         return manifest
 
-    def course(self, manifest: Manifest) -> Course:
+    def course(self, manifest: Manifest) -> RunState:
         """What the manifest names, every sum checked."""
         models = {
             where: {name: self._blob(digest) for name, digest in sums.items()}
             for where, sums in manifest.models.items()
         }
         others = {name: self._blob(digest) for name, digest in manifest.others.items()}
-        return Course(list(manifest.ledger), models, others)
+        return RunState(list(manifest.ledger), models, others)
 
-    def save(self, course: Course) -> None:
+    def save(self, course: RunState) -> None:
         """Write the checkpoint of the newest round; those of later ones are given up.
 
         Of earlier ones :data:`KEPT` stay. Raises :class:`FederationError` if the disk does not take
@@ -248,8 +246,10 @@ def _named(manifest: Manifest) -> set[str]:
 
 def _read(path: Path) -> Manifest:
     try:
-        if path.stat().st_size > MAX_MANIFEST:
-            raise FederationError(f"{path}: larger than {MAX_MANIFEST} bytes; no checkpoint")
+        if path.stat().st_size > CHECKPOINT_MANIFEST_BYTES:
+            raise FederationError(
+                f"{path}: larger than {CHECKPOINT_MANIFEST_BYTES} bytes; no checkpoint"
+            )
         whole = json.loads(path.read_bytes())
         content = whole["checkpoint"]
         if whole["sha256"] != _digest_of(content):

@@ -10,6 +10,7 @@ from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
 from ucadi_flwr.errors import FederationError, UcadiError
+from ucadi_flwr.files.limits import EXAMPLES, REASON_CHARACTERS
 from ucadi_flwr.recipes.base import check_site_name
 from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.server import superlink
@@ -18,14 +19,8 @@ POLL_SECONDS = 0.2
 """Between two looks for answers; later, a twentieth of the time waited, up to ten times this: every
 look is work for the SuperLink's database while the sites write their answers into it."""
 
-GREETING_SECONDS = 300.0
+REGISTRATION_SECONDS = 300.0
 """How long a node may take to say which site it is, or its weight; its process imports PyTorch."""
-
-MAX_EXAMPLES = 2**31
-"""A site that claims more cases than this is refused."""
-
-MAX_REASON = 300
-"""Longer words about a failure are cut, in characters; Ray's are pages."""
 
 OWN_ERRORS = UcadiError.__module__
 
@@ -44,18 +39,18 @@ class Failure(NamedTuple):
 class Cohort:
     """Node id → site, learnt by asking every node once; with its number of cases if ``sizes``.
 
-    ``spectators`` are sites that never train and are tested only.
+    ``test_only`` are sites that never train and are tested only.
     """
 
     def __init__(self, journal: Journal, sizes: bool) -> None:
         self.journal, self._sizes = journal, sizes
         self.sites: dict[int, str] = {}
         self.examples: dict[str, int] = {}
-        self.spectators: set[str] = set()
+        self.test_only: set[str] = set()
         self._refused: set[int] = set()
         self._sent: dict[str, str] = {}
 
-    def gather(
+    def wait_for_sites(
         self, grid: Grid, config: ConfigRecord, wanted: int, quorum: int, seconds: float
     ) -> None:
         """Wait until ``wanted`` sites are present, at most ``seconds``, and go on with a quorum.
@@ -67,7 +62,7 @@ class Cohort:
         while True:
             late = time.monotonic() >= deadline
             if late or len(superlink.node_ids(grid)) >= wanted:
-                lost = self.greet(grid, config)
+                lost = self.register_new_nodes(grid, config)
                 if not lost or late or time.monotonic() >= deadline:
                     break
             time.sleep(POLL_SECONDS)
@@ -86,20 +81,20 @@ class Cohort:
 
         It is not waited for if the other sites that were ever here are too few.
         """
-        known = set(self.sites.values()) - self.spectators
+        known = set(self.sites.values()) - self.test_only
         if sum(site not in without for site in known) < quorum:
             return False
         deadline, greeted = time.monotonic() + seconds, set[int]()
         while True:
             if (nodes := superlink.node_ids(grid)) != greeted:
-                self.greet(grid, config)
+                self.register_new_nodes(grid, config)
                 greeted = nodes
             present = [site for _, site in self.present(grid) if site not in without]
             if len(present) >= quorum or time.monotonic() >= deadline:
                 return len(present) >= quorum
             time.sleep(POLL_SECONDS)
 
-    def greet(self, grid: Grid, config: ConfigRecord) -> bool:
+    def register_new_nodes(self, grid: Grid, config: ConfigRecord) -> bool:
         """Ask nodes that are new which site they are; two nodes cannot be the same site.
 
         Whether any failed that may answer if it is asked again.
@@ -108,10 +103,10 @@ class Cohort:
         new = superlink.node_ids(grid) - set(self.sites) - self._refused
         content = RecordDict({"config": config})
         messages = [
-            Message(content, node, "query", ttl=GREETING_SECONDS, group_id="0")
+            Message(content, node, "query", ttl=REGISTRATION_SECONDS, group_id="0")
             for node in sorted(new)
         ]
-        for reply in self.exchange(grid, messages, GREETING_SECONDS):
+        for reply in self.exchange(grid, messages, REGISTRATION_SECONDS):
             if isinstance(reply, Failure):
                 self.journal.failure(0, reply.site, reply.reason)
                 lost |= reply.passing
@@ -127,7 +122,7 @@ class Cohort:
             if trains:
                 self.examples[site] = examples
             else:
-                self.spectators.add(site)
+                self.test_only.add(site)
         return lost
 
     def _introduced(self, reply: Message) -> tuple[str, int, bool]:
@@ -137,14 +132,14 @@ class Cohort:
         if site in self.sites.values():
             raise FederationError(f"a second node says that it is site {site}")
         trains = answer.get("trains") is True
-        if self._sizes and trains and not (type(examples) is int and 0 < examples < MAX_EXAMPLES):
+        if self._sizes and trains and not (type(examples) is int and 0 < examples < EXAMPLES):
             raise FederationError(f"site {site} says that it has {examples!r} cases")
         return site, cast(int, examples) if self._sizes else 0, trains
 
     def present(self, grid: Grid, *, all_sites: bool = False) -> list[tuple[int, str]]:
         """Node and site of those who train, or of all, that are there now; by the sites' names."""
         online = superlink.node_ids(grid)
-        left = set() if all_sites else self.spectators
+        left = set() if all_sites else self.test_only
         known = [(n, site) for n, site in self.sites.items() if n in online and site not in left]
         return sorted(known, key=lambda pair: pair[1])
 
@@ -152,7 +147,7 @@ class Cohort:
         """The site that an answer comes from."""
         return self._sent[reply.metadata.reply_to_message_id]
 
-    def insist(
+    def exchange_with_retry(
         self, grid: Grid, messages: Iterable[Message], seconds: float
     ) -> Iterator[Message | Failure]:
         """As :meth:`exchange`, but who fails by something that may pass is asked once more."""
@@ -217,7 +212,7 @@ class Cohort:
 def _reason(reply: Message) -> str:
     """What the site's own exception says, out of Flower's words around it, in one short line."""
     reason = " ".join(_cause(reply).split())
-    return reason if len(reason) <= MAX_REASON else reason[:MAX_REASON] + "…"
+    return reason if len(reason) <= REASON_CHARACTERS else reason[:REASON_CHARACTERS] + "…"
 
 
 def _cause(reply: Message) -> str:

@@ -57,14 +57,14 @@ def seconds(agreement: Agreement) -> float:
     rng = np.random.default_rng(0)
     state = {"sample": rng.normal(0, 0.05, (rows, 100)).astype(np.float32)}
     key = SiteKey.create(found.scheme) if found.scheme != "none" else None
-    occasion = agreement.occasion("model", name_of(0, 0))
+    message_context = agreement.message_context("model", name_of(0, 0))
     site = make_site(key, "sample", min_sites=1)
-    total = make_sum(key.context if key else NO_KEY, plan, occasion, 1, WeightedMean)
+    total = make_sum(key.context if key else NO_KEY, plan, message_context, 1, WeightedMean)
     begin = time.perf_counter()
-    blob = site.seal(plan, occasion, state, state, 1, 1)
+    blob = site.seal(plan, message_context, state, state, 1, 1)
     sealed = time.perf_counter() - begin
     total.add(blob)
     result = total.result()
     begin = time.perf_counter()
-    site.open(plan, occasion, result)
+    site.open(plan, message_context, result)
     return (sealed + time.perf_counter() - begin) * values / layout.values

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Iterator
 from flwr.app import Message
 
 from ucadi_flwr.errors import FederationError, UcadiError
+from ucadi_flwr.files.limits import SITE_TEXT_CHARACTERS
 from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.results.rounds import RoundRecord
-from ucadi_flwr.server.accumulator import MAX_TEXT
 from ucadi_flwr.server.cohort import Cohort, Failure
 
 
-class Answers:
+class Replies:
     """Hands over answers that fit; who is left out is written down, with the reason.
 
     ``failed`` are the sites that failed by themselves in this round: to wait for them is no use.
@@ -38,7 +38,7 @@ class Answers:
                 refusal = reply.content.config_records.get("refused")
                 if refusal is not None:
                     self._refused += 1
-                    raise FederationError(str(refusal.get("why"))[:MAX_TEXT])
+                    raise FederationError(str(refusal.get("why"))[:SITE_TEXT_CHARACTERS])
                 self._given += 1
                 take(site, reply)
             except UcadiError as error:

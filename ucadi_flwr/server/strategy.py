@@ -1,6 +1,6 @@
 """The Flower strategy that every recipe in ``strategies/`` configures.
 
-Who takes part, how answers are summed, when a round counts. Answers are added as they arrive,
+Who takes part, how answers are summed, when a round counts. Replies are added as they arrive,
 unread, in constant memory and in any order; a site that fails or is late is named and left out of
 the round, and asked again in the next. What travels is told in :mod:`ucadi_flwr.site.exchange`.
 """
@@ -22,11 +22,11 @@ from ucadi_flwr.protection.keys import ServerContext
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.results.rounds import RoundRecord
-from ucadi_flwr.server.accumulator import Tally, counts_of
-from ucadi_flwr.server.checkpoints import Course
+from ucadi_flwr.server.accumulator import Accumulator, counts_of
+from ucadi_flwr.server.checkpoints import RunState
 from ucadi_flwr.server.cohort import Cohort, Failure
 from ucadi_flwr.server.cost_estimate import measure
-from ucadi_flwr.server.replies import Answers
+from ucadi_flwr.server.replies import Replies
 from ucadi_flwr.server.selection import choose
 from ucadi_flwr.server.served_models import ServedModels
 from ucadi_flwr.server.weights import WeightExchange
@@ -58,7 +58,7 @@ class UcadiStrategy(Strategy):
         journal: Journal,
         bandwidth: int = 0,
         starts: int = 0,
-        save: Callable[[Course], None] = lambda _: None,
+        save: Callable[[RunState], None] = lambda _: None,
     ) -> None:
         self.agreement, self.context, self.journal = agreement, context, journal
         self.recipe = agreement.recipe
@@ -72,7 +72,7 @@ class UcadiStrategy(Strategy):
         self._first_attempt = self._attempt = starts * MAX_ATTEMPTS
         self._save = save
         self._ranges: dict[str, int] = {}
-        self.answers = Answers(self.cohort, journal, self._forget)
+        self.answers = Replies(self.cohort, journal, self._forget)
         self._weights = WeightExchange(agreement, context, self.cohort, self.answers.left_out)
 
     def summary(self) -> None:
@@ -85,12 +85,12 @@ class UcadiStrategy(Strategy):
             self.journal.log(measure(self.agreement, self.expected_sites, self.bandwidth))
 
     @property
-    def course(self) -> Course:
+    def course(self) -> RunState:
         """How far the run is; another strategy can go on from it."""
         models = {name: dict(h.sums) for name, h in self.models.histories.items()}
-        return Course(list(self.rounds), models, dict(self.sealed))
+        return RunState(list(self.rounds), models, dict(self.sealed))
 
-    def go_on_from(self, course: Course, initial: ArrayRecord) -> None:
+    def go_on_from(self, course: RunState, initial: ArrayRecord) -> None:
         """Take up a run after the rounds of ``course``, which all began with ``initial``."""
         self.rounds, self.sealed = list(course.ledger), dict(course.others)
         for trained_at, sums in course.models.items():
@@ -142,7 +142,7 @@ class UcadiStrategy(Strategy):
         (None, None) if values did not fit their ranges and the round has to be repeated.
         """
         record, name = self.rounds[-1], name_of(server_round, self._attempt)
-        tally = Tally(self.agreement, self.context, name)
+        tally = Accumulator(self.agreement, self.context, name)
         record.sites.clear()
         self.answers.each(replies, lambda site, reply: self._take(tally, site, reply, record))
         record.add_seconds += tally.seconds
@@ -225,7 +225,7 @@ class UcadiStrategy(Strategy):
         self.summary()
         timeout = self.recipe.round_timeout if timeout is None else timeout
         config = train_config or ConfigRecord()
-        self.cohort.gather(
+        self.cohort.wait_for_sites(
             grid, config, self.expected_sites, self.recipe.min_sites, self.recipe.wait_for_sites
         )
         result = Result()
@@ -244,7 +244,7 @@ class UcadiStrategy(Strategy):
             test_config = ConfigRecord({**(evaluate_config or config), "trained-at": trained_at})
             messages = self.configure_evaluate(num_rounds, initial_arrays, test_config, grid)
             sealed = self.recipe.protection.metrics == "encrypted"  # which a site does only once
-            ask = self.cohort.exchange if sealed else self.cohort.insist
+            ask = self.cohort.exchange if sealed else self.cohort.exchange_with_retry
             replies = ask(grid, messages, timeout)
             tested = self.aggregate_evaluate(num_rounds, replies)
             if tested is None and (gone := self._give_up_a_bad_sum()):
@@ -270,7 +270,7 @@ class UcadiStrategy(Strategy):
         for attempt in range(MAX_ATTEMPTS):
             self._attempt = self._first_attempt + attempt
             record.attempts = attempt + 1
-            self.cohort.greet(grid, config)
+            self.cohort.register_new_nodes(grid, config)
             try:
                 messages = list(self.configure_train(server_round, initial, config, grid))
                 record.bytes_down += sum(map(self._shared, messages))
@@ -301,7 +301,7 @@ class UcadiStrategy(Strategy):
         self._save(self.course.until(good))
         return f" (the sum of round {bad} is given up and the model of round {good} stays)"
 
-    def _take(self, tally: Tally, site: str, reply: Message, record: RoundRecord) -> None:
+    def _take(self, tally: Accumulator, site: str, reply: Message, record: RoundRecord) -> None:
         """One answer to training: a contribution, or a wish for wider ranges."""
         pooled = self.recipe.cohort == "pooled"
         if why := tally.asks_for_ranges(reply):
@@ -322,7 +322,7 @@ class UcadiStrategy(Strategy):
     def _aggregate_sealed_counts(
         self, server_round: int, replies: Iterable[Message | Failure]
     ) -> MetricRecord | None:
-        tally = Tally(self.agreement, self.context, name_of(server_round, self._attempt))
+        tally = Accumulator(self.agreement, self.context, name_of(server_round, self._attempt))
         self.answers.each(replies, lambda site, reply: tally.add(reply.content, "counts", site))
         members = tally.members("counts")
         if len(members) < self.recipe.min_sites:

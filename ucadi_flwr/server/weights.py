@@ -9,8 +9,8 @@ from ucadi_flwr.errors import FederationError, QuorumError, UcadiError
 from ucadi_flwr.exchange.agreement import Agreement
 from ucadi_flwr.protection.keys import ServerContext
 from ucadi_flwr.recipes.base import ALL_SITES
-from ucadi_flwr.server.accumulator import Tally
-from ucadi_flwr.server.cohort import GREETING_SECONDS, Cohort, Failure
+from ucadi_flwr.server.accumulator import Accumulator
+from ucadi_flwr.server.cohort import REGISTRATION_SECONDS, Cohort, Failure
 
 
 class WeightExchange:
@@ -29,7 +29,7 @@ class WeightExchange:
     ) -> None:
         self.agreement, self.context, self.cohort = agreement, context, cohort
         self._left_out, self._reasons = left_out, list[str]()
-        self._tally: Tally | None = None
+        self._tally: Accumulator | None = None
 
     def forget(self) -> None:
         """Ask again before the next round."""
@@ -59,9 +59,9 @@ class WeightExchange:
 
     def _ask(
         self, grid: Grid, chosen: list[tuple[int, str]], config: ConfigRecord, name: str
-    ) -> Tally:
-        tally = Tally(self.agreement, self.context, name)
-        seconds = min(self.agreement.recipe.round_timeout, GREETING_SECONDS)
+    ) -> Accumulator:
+        tally = Accumulator(self.agreement, self.context, name)
+        seconds = min(self.agreement.recipe.round_timeout, REGISTRATION_SECONDS)
         group = name.partition(".")[0]
         asked = ConfigRecord({**config, "run": self.agreement.run, "exchange": name})
         content = RecordDict({"config": asked})

@@ -13,9 +13,9 @@ from typing import Any
 
 from ucadi_flwr.errors import FederationError, UcadiError
 from ucadi_flwr.evaluation.metrics import from_predictions
-from ucadi_flwr.exchange.initial_model import sealed_beginning
+from ucadi_flwr.exchange.initial_model import sealed_initial_model
 from ucadi_flwr.exchange.sealed_run import FILE, open_sealed
-from ucadi_flwr.files import replacing
+from ucadi_flwr.files.atomic import replacing
 from ucadi_flwr.models.files import save_model
 from ucadi_flwr.processes.progress import Progress
 from ucadi_flwr.protection.keys import SiteKey
@@ -91,7 +91,7 @@ def _initial(plan: Plan, run: Run, key: _Key | None, sites: Path) -> str:
         return str(plan.initial.resolve()) if plan.initial else ""
     path = sites / "initial.sealed"
     if not path.exists():  # a run that goes on has begun with the same bytes
-        blob = sealed_beginning(plan.initial, plan.task, run.strategy, run.seed, key.load())
+        blob = sealed_initial_model(plan.initial, plan.task, run.strategy, run.seed, key.load())
         with replacing(path) as partial:
             partial.write_bytes(blob)
     return str(path)
@@ -156,6 +156,6 @@ def exact_figures(task: TaskRecipe, folder: Path) -> dict[str, dict[str, Any]]:
     positive = task.classes.index(task.positive_class)
     figures = {}
     for path in sorted(folder.glob("*.csv")):
-        probabilities, labels = read_predictions(path, task.classes)
-        figures[path.stem] = from_predictions(probabilities, labels, positive).as_dict()
+        read = read_predictions(path, task.classes)
+        figures[path.stem] = from_predictions(read.probabilities, read.labels, positive).as_dict()
     return figures

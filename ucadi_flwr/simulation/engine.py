@@ -23,7 +23,7 @@ from typing import Self
 import torch
 
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.files import LOCK, held
+from ucadi_flwr.files.locks import LOCK, held
 from ucadi_flwr.processes.children import (
     Children,
     end_all,

@@ -8,7 +8,7 @@ from typing import Any
 
 from ucadi_flwr.data.sites import Division
 from ucadi_flwr.errors import DataError, RecipeError
-from ucadi_flwr.exchange.initial_model import load_beginning
+from ucadi_flwr.exchange.initial_model import load_initial_model
 from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.run_config import OWN_MODELS, number_of_rounds
@@ -137,7 +137,7 @@ def make_plan(
     if data is None and loaded.phantom is None:
         raise DataError(f"task {loaded.name} has no built-in phantom: name its images with --data")
     if initial is not None:
-        load_beginning(initial, make_model(loaded, seed=0), loaded)  # now, not in every run
+        load_initial_model(initial, make_model(loaded, seed=0), loaded)  # now, not in every run
     recipes = tuple(
         loader.load(StrategyRecipe, name, {**_fitting(of_strategy, name, strategies), **variant})
         for name in strategies

@@ -82,6 +82,7 @@ def _score(plan: Plan, strategy: StrategyRecipe, seed: int, fold: int, trained_a
     folder = plan.out / strategy.name / f"seed{seed}" / f"fold{fold}" / "predictions" / trained_at
     paths = folder.glob("*.csv" if trained_at == ALL_SITES else f"{trained_at}.csv")
     parts = [read_predictions(path, plan.task.classes) for path in sorted(paths)]
-    scores, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
+    scores = np.concatenate([part.probabilities for part in parts])
+    labels = np.concatenate([part.labels for part in parts])
     figures = from_predictions(scores, labels, plan.task.classes.index(plan.task.positive_class))
     return figures.accuracy if figures.auc is None else figures.auc

@@ -24,7 +24,7 @@ from ucadi_flwr.models.files import save_own_model
 from ucadi_flwr.models.parts import local_names, merge, output_layer, split
 from ucadi_flwr.models.state import read_state, trainable_names, write_state
 from ucadi_flwr.recipes.base import ALL_SITES
-from ucadi_flwr.recipes.strategy import StrategyRecipe, Tailoring
+from ucadi_flwr.recipes.strategy import Personalisation, StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.results.features import write_features
 from ucadi_flwr.results.predictions import write_predictions
@@ -132,7 +132,7 @@ class SiteClient(NumPyClient):
         return self.test(model, config)
 
     @property
-    def tailoring(self) -> Tailoring | None:
+    def tailoring(self) -> Personalisation | None:
         """The recipe's, at a site that trains on more than one class.
 
         Tailored to one, a model would call everything that class, and test well there.

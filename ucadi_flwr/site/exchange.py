@@ -1,7 +1,7 @@
 """A site's end of the exchange: open what the server sends, seal what goes back.
 
 Records of a message to a site, all optional: ``initial`` (a model in clear, before round 1),
-``sums`` (``round.attempt`` → sum of models) and ``weights`` (the same, of weights). Answers hold
+``sums`` (``round.attempt`` → sum of models) and ``weights`` (the same, of weights). Replies hold
 ``sealed``: ``model``, ``losses``, ``weights`` or ``counts``.
 """
 
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.exchange.agreement import Agreement, loss_vector
-from ucadi_flwr.exchange.global_model import GlobalModel, follow, has_memory
-from ucadi_flwr.exchange.initial_model import read_initial
+from ucadi_flwr.exchange.global_model import GlobalModel, has_memory, replay_rounds
+from ucadi_flwr.exchange.initial_model import read_initial_model
 from ucadi_flwr.exchange.wire import blobs, model_arrays, read_multipliers
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.protect import make_site
@@ -45,9 +45,9 @@ class SiteExchange:
         remembers = has_memory(self.agreement.recipe)
         known = self.memory.model() if remembers else None
         if initial := model_arrays(content, "initial"):
-            known = GlobalModel(0, read_initial(initial, self._key, self.agreement.shapes))
+            known = GlobalModel(0, read_initial_model(initial, self._key, self.agreement.shapes))
         with self._timed():
-            model = follow(
+            model = replay_rounds(
                 known,
                 blobs(content, "sums"),
                 self.agreement,
@@ -70,8 +70,8 @@ class SiteExchange:
         if len(found) != 1:  # a total that the server declares would let it bisect the weight
             raise FederationError("the message lacks the sum of the encrypted weights")
         ((name, blob),) = found.items()
-        occasion = self.agreement.occasion("weights", name)
-        opened = self._end.open_integers(self.agreement.integers("weights"), occasion, blob)
+        message_context = self.agreement.message_context("weights", name)
+        opened = self._end.open_integers(self.agreement.integers("weights"), message_context, blob)
         if self.member not in opened.members or weight != self.memory.weight:
             raise FederationError(
                 "this site's weight is not the one in the total; it is asked again next round"
@@ -92,11 +92,11 @@ class SiteExchange:
 
         Raises :class:`ucadi_flwr.protection.encoding.ranges.OutOfRange` where a value does not fit.
         """
-        occasion = self.agreement.occasion("model", name, trained_at)
+        message_context = self.agreement.message_context("model", name, trained_at)
         with self._timed():
             blob = self._end.seal(
                 self.agreement.model,
-                occasion,
+                message_context,
                 state,
                 reference.state,
                 weight,
@@ -110,21 +110,21 @@ class SiteExchange:
         """The site's weight, for W."""
         self.memory.seal_once("weights", name)
         self.memory.weight = weight
-        occasion = self.agreement.occasion("weights", name)
+        message_context = self.agreement.message_context("weights", name)
         vector = np.array([weight], np.int64)
-        return self._end.seal_integers(self.agreement.integers("weights"), occasion, vector)
+        return self._end.seal_integers(self.agreement.integers("weights"), message_context, vector)
 
     def seal_loss(self, name: str, loss: float, examples: int) -> bytes:
         """The site's training loss."""
         plan = self.agreement.integers("losses")
         vector = loss_vector(loss, examples, plan)
-        return self._end.seal_integers(plan, self.agreement.occasion("losses", name), vector)
+        return self._end.seal_integers(plan, self.agreement.message_context("losses", name), vector)
 
     def seal_counts(self, name: str, counts: NDArray[np.int64]) -> bytes:
         """The counts of a test."""
         self.memory.seal_once("counts", name)
-        occasion = self.agreement.occasion("counts", name)
-        return self._end.seal_integers(self.agreement.integers("counts"), occasion, counts)
+        message_context = self.agreement.message_context("counts", name)
+        return self._end.seal_integers(self.agreement.integers("counts"), message_context, counts)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:

@@ -13,13 +13,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from ucadi_flwr.errors import DataError
-from ucadi_flwr.files import replacing
+from ucadi_flwr.files.atomic import replacing
 
 KEPT = 2
 """Rounds: a round may be repeated, and must begin as it did the first time."""
 
 
-class OwnTensors:
+class LocalTensors:
     """Those of one run at one site. ``folder`` is the run's, at the site; it need not exist."""
 
     def __init__(self, folder: Path) -> None:

@@ -18,7 +18,7 @@ from ucadi_flwr.aggregation.optimizers import Moments
 from ucadi_flwr.errors import DataError, FederationError, ProtectionError
 from ucadi_flwr.exchange.agreement import parse_name
 from ucadi_flwr.exchange.global_model import GlobalModel
-from ucadi_flwr.files import replacing
+from ucadi_flwr.files.atomic import replacing
 
 RUNS_WITH_MODELS = 4
 """Models of older runs are removed; what was sealed in them is remembered for ever (bytes)."""

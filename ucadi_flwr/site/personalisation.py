@@ -16,7 +16,7 @@ from ucadi_flwr.evaluation.predict import probabilities
 from ucadi_flwr.models.factory import make_model, set_schedule
 from ucadi_flwr.models.parts import output_layer
 from ucadi_flwr.models.pretrained import LoadReport, load_initial
-from ucadi_flwr.recipes.strategy import Tailoring
+from ucadi_flwr.recipes.strategy import Personalisation
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.training.local import LocalWork, train
 
@@ -25,7 +25,7 @@ def tailor(
     model: nn.Module,
     site: Site,
     task: TaskRecipe,
-    tailoring: Tailoring,
+    tailoring: Personalisation,
     *,
     cache: Path,
     seed: int,

@@ -6,7 +6,7 @@ from helpers.one_model import area_of, difference_of
 from helpers.resampled import bootstrap
 from scipy.stats import norm
 
-from ucadi_flwr.comparison.auc import area, area_difference
+from ucadi_flwr.comparison.auc import auc_difference, auc_estimate
 from ucadi_flwr.comparison.cases import Predictions
 from ucadi_flwr.evaluation.delong import Shares, shares
 
@@ -37,11 +37,11 @@ def test_one_seed_is_delong(patients):
     labels = rng.integers(0, 2, 80)
     a, b = labels + rng.normal(size=80), labels + rng.normal(size=80)
     one = area_of(labels, a, patients)
-    found = area(predictions(labels, a, patients), 1)
+    found = auc_estimate(predictions(labels, a, patients), 1)
     interval = one.interval()
     assert (found.mean, found.low, found.high) == (one.auc, interval.low, interval.high)
     exact = difference_of(labels, a, b, patients)
-    estimate, p, method = area_difference(
+    estimate, p, method = auc_difference(
         predictions(labels, a, patients), predictions(labels, b, patients), 1
     )
     assert (estimate.mean, p, method) == (exact.difference, exact.p, exact.method)
@@ -89,7 +89,7 @@ def test_interval_covers_the_mean_of_correlated_seeds(separation, cases):
     held = 0
     for _ in range(1000):
         scores, _ = draw(rng, labels, separation, noise)
-        found = area(predictions(labels, scores()), 1)
+        found = auc_estimate(predictions(labels, scores()), 1)
         held += found.low <= truth <= found.high
     assert 0.93 <= held / 1000 <= 0.97
 
@@ -103,7 +103,7 @@ def test_interval_covers_with_several_scans_a_patient():
     held = 0
     for _ in range(500):
         scores, _ = draw(rng, labels, 1.2, noise, patients=patients)
-        found = area(predictions(labels, scores(), patients), 1)
+        found = auc_estimate(predictions(labels, scores(), patients), 1)
         held += found.low <= truth <= found.high
     assert 0.93 <= held / 500 <= 0.97
 
@@ -118,7 +118,7 @@ def test_equal_recipes_are_rejected_at_the_level():
             case + 0.5 * rng.normal(size=100) + 0.5 * rng.normal(size=(SEEDS, 100))
             for _ in range(2)
         )
-        _, p, _ = area_difference(predictions(labels, a), predictions(labels, b), 1)
+        _, p, _ = auc_difference(predictions(labels, a), predictions(labels, b), 1)
         rejected += p < 0.05
     assert 0.02 <= rejected / 500 <= 0.08
 
@@ -130,7 +130,7 @@ def test_bootstrap_and_delong_agree_with_and_without_clusters():
     scores = labels + rng.normal(size=150)[patients] + 0.3 * rng.normal(size=len(patients))
     widths = []
     for index in (np.arange(len(labels)), patients):
-        found = area(predictions(labels, scores, index), 1)
+        found = auc_estimate(predictions(labels, scores, index), 1)
         drawn = bootstrap(lambda t, s: shares(t, s).auc, [labels, scores], index)
         assert (drawn.low, drawn.high) == pytest.approx((found.low, found.high), abs=0.012)
         widths.append(drawn.high - drawn.low)
@@ -140,7 +140,7 @@ def test_bootstrap_and_delong_agree_with_and_without_clusters():
 def test_auc_of_one_in_every_seed_has_newcombes_interval():
     labels = np.arange(40) % 2
     scores = np.array([0.9 * labels, 0.5 * labels])
-    found = area(predictions(labels, scores), 1)
+    found = auc_estimate(predictions(labels, scores), 1)
     interval = area_of(labels, labels.astype(float)).interval()
     assert (found.mean, found.sd) == (1.0, 0.0)
     assert (found.low, found.high) == (interval.low, interval.high)
@@ -150,8 +150,8 @@ def test_auc_of_one_in_every_seed_has_newcombes_interval():
 def test_too_few_patients_have_an_auc_alone():
     one = predictions([1, 0, 0], [0.3, 0.2, 0.4])
     other = predictions([1, 0, 0], [0.3, 0.2, 0.1])
-    assert area(one, 1).model_dump() == {"mean": 0.5, "low": None, "high": None, "sd": None}
-    estimate, p, _ = area_difference(one, other, 1)
+    assert auc_estimate(one, 1).model_dump() == {"mean": 0.5, "low": None, "high": None, "sd": None}
+    estimate, p, _ = auc_difference(one, other, 1)
     assert (estimate.mean, estimate.low, p) == (-0.5, None, None)
 
 
@@ -159,8 +159,8 @@ def test_difference_without_a_variance():
     # both are as far apart for every case: 0 of 1 pairs against 1
     labels = np.array([1, 1, 0, 0])
     best, worst = np.array([0.9, 0.8, 0.1, 0.2]), np.array([0.1, 0.2, 0.9, 0.8])
-    estimate, p, _ = area_difference(predictions(labels, best), predictions(labels, worst), 1)
+    estimate, p, _ = auc_difference(predictions(labels, best), predictions(labels, worst), 1)
     assert (estimate.mean, estimate.low, p) == (1.0, None, None)
     other = np.array([0.7, 0.8, 0.1, 0.2])  # the same AUC, another ranking
-    estimate, p, _ = area_difference(predictions(labels, best), predictions(labels, other), 1)
+    estimate, p, _ = auc_difference(predictions(labels, best), predictions(labels, other), 1)
     assert (estimate.mean, estimate.low, p) == (0.0, None, 1.0)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from ucadi_flwr.comparison import embeddings as module
 from ucadi_flwr.errors import DataError
@@ -15,7 +14,7 @@ GOOD, BAD = np.where(LABELS, 0.8, 0.2), np.where(LABELS, 0.3, 0.6)
 
 def keep(lab, strategy, site, features, seed=0):
     path = lab.out / strategy / f"seed{seed}" / "features" / "all" / f"{site}.safetensors"
-    write_features(path, [torch.tensor(features)], lab.sites[site][2])
+    write_features(path, np.asarray(features, np.float32), lab.sites[site][2])
 
 
 def drawn(seed, shift=0.0):
@@ -97,6 +96,6 @@ def test_features_of_different_models_are_refused(two):
 
 def test_features_of_other_cases_are_refused(two):
     path = two.out / "fedavg" / "seed1" / "features" / "all" / "south.safetensors"
-    write_features(path, [torch.ones(7, 6)], np.zeros(7, np.int64))
+    write_features(path, np.ones((7, 6), np.float32), np.zeros(7, np.int64))
     with pytest.raises(DataError, match=r"south\.safetensors: 7 cases, but 15 were tested"):
         two.analyse()

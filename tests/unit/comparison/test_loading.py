@@ -7,7 +7,7 @@ import pytest
 
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.results import predictions as files
-from ucadi_flwr.results.predictions import read_file
+from ucadi_flwr.results.predictions import read_predictions
 
 CLASSES = ("healthy", "covid-19")
 HEADER = "case,patient,label,p:healthy,p:covid-19\n"
@@ -21,7 +21,7 @@ def write(folder: Path, text: str | bytes) -> Path:
 
 
 def test_reading(tmp_path):
-    found = read_file(write(tmp_path, GOOD), CLASSES)
+    found = read_predictions(write(tmp_path, GOOD), CLASSES)
     assert (found.cases, found.patients) == (["a", "b"], ["A", "B"])
     assert found.labels.tolist() == [0, 1]
     assert found.probabilities.tolist() == [[0.75, 0.25], [0.5, 0.5]]
@@ -33,34 +33,36 @@ def test_reading(tmp_path):
         ("", "line 1: columns must be case,patient,label,p:healthy,p:covid-19"),
         ("case,label\n", "line 1: columns must be"),
         (HEADER, "has no cases"),
-        (GOOD + "c,C,healthy,1\n", "line 4: 4 values, not 5"),
-        (GOOD + "a,A,healthy,1,0\n", "line 4: case 'a' is here twice"),
-        (GOOD + "c,C,ill,1,0\n", "line 4: class 'ill'; the task has healthy, covid-19"),
-        (GOOD + f"c,C,{'x' * 99},1,0\n", f"class '{'x' * 40}…'"),
+        (GOOD + "c,C,healthy,1\n", "more or fewer values than columns: line 4 (4 values); give 5"),
+        (GOOD + "a,A,healthy,1,0\n", "line 4: case 'a' stands there twice"),
+        (GOOD + "c,C,ill,1,0\n", "unknown class: line 4 ('ill'); the task has healthy, covid-19"),
+        (GOOD + f"c,C,{'x' * 99},1,0\n", f"unknown class: line 4 ('{'x' * 40}…')"),
         (GOOD + "c,C,healthy,one,0\n", "line 4: could not convert string to float: 'one'"),
         (GOOD + "c,C,healthy,1.5,-0.5\n", "line 4: a probability is not between 0 and 1"),
         (GOOD + "c,C,healthy,nan,nan\n", "line 4: a probability is not between 0 and 1"),
         (GOOD + "c,C,healthy,0.5,0.4\n", "line 4: the probabilities sum to 0.9, not to 1"),
-        (GOOD + 'c,C,"healthy,1,0\n', "no CSV"),
+        (GOOD + 'c,C,"healthy,1,0\n', "is not CSV"),
         (GOOD.encode() + b"\xff", "not UTF-8 at byte"),
     ],
 )
 def test_broken_files(tmp_path, text, message):
     path = write(tmp_path, text)
     with pytest.raises(DataError) as error:
-        read_file(path, CLASSES)
+        read_predictions(path, CLASSES)
     assert str(error.value).startswith(f"{path}: ")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_missing_and_large_files(tmp_path, monkeypatch):
-    with pytest.raises(DataError, match=r"gone\.csv: No such file or directory; predictions of"):
-        read_file(tmp_path / "gone.csv", CLASSES)
+    with pytest.raises(
+        DataError, match=r"gone\.csv: cannot be read \(No such file or directory\); predictions of"
+    ):
+        read_predictions(tmp_path / "gone.csv", CLASSES)
     path = write(tmp_path, GOOD)
-    monkeypatch.setattr(files, "MAX_BYTES", 10)
-    with pytest.raises(DataError, match="larger than 10 bytes"):
-        read_file(path, CLASSES)
+    monkeypatch.setattr(files, "PREDICTIONS_BYTES", 10)
+    with pytest.raises(DataError, match="bytes, at most 10"):
+        read_predictions(path, CLASSES)
 
 
 @pytest.fixture
@@ -106,7 +108,9 @@ def test_other_cases_are_refused(two, old, new, message):
 
 def test_a_missing_file_of_a_finished_run_is_refused(two):
     two.path("other", 3, "north").unlink()
-    with pytest.raises(DataError, match=r"other/seed3/predictions/all/north\.csv: No such file"):
+    with pytest.raises(
+        DataError, match=r"other/seed3/predictions/all/north\.csv: cannot be read \(No such file"
+    ):
         two.analyse()
 
 
@@ -140,5 +144,5 @@ def test_probabilities_are_read_exactly(lab, tmp_path):
     lab.site("north", np.arange(50) % 2)
     scores = np.random.default_rng(0).random(50)
     lab.predict("fedavg", 0, "north", scores)
-    found = read_file(lab.path("fedavg", 0, "north"), CLASSES)
+    found = read_predictions(lab.path("fedavg", 0, "north"), CLASSES)
     assert found.probabilities[:, 1].tolist() == scores.tolist()

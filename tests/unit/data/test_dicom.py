@@ -360,12 +360,12 @@ def test_deflated_file_is_not_inflated(tmp_path: Path) -> None:
 def test_caps_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_series(tmp_path)
     largest = max(path.stat().st_size for path in tmp_path.iterdir())
-    monkeypatch.setattr(rules, "MAX_VOXELS", 5 * 6 * 8)
-    monkeypatch.setattr(rules, "MAX_FILE_BYTES", largest)
+    monkeypatch.setattr(rules, "VOXELS", 5 * 6 * 8)
+    monkeypatch.setattr(rules, "DICOM_FILE_BYTES", largest)
     assert read_only_series(tmp_path).hu.size == 5 * 6 * 8
-    monkeypatch.setattr(rules, "MAX_VOXELS", 5 * 6 * 8 - 1)
+    monkeypatch.setattr(rules, "VOXELS", 5 * 6 * 8 - 1)
     assert verdict(tmp_path).reason is Reason.TOO_LARGE
-    monkeypatch.setattr(rules, "MAX_FILE_BYTES", largest - 1)
+    monkeypatch.setattr(rules, "DICOM_FILE_BYTES", largest - 1)
     assert verdict(tmp_path).detail == f"a file of {largest} bytes, at most {largest - 1}"
 
 

@@ -176,11 +176,11 @@ def test_two_candidates_are_named(site: Path) -> None:
         ([HEADER, "a,covid,"], "patient is empty: line 2"),
         ([HEADER, ",covid,p1"], "name is empty: line 2"),
         ([HEADER + ",site", "a,covid,p1,"], "site is empty: line 2"),
-        ([HEADER, "a,covid"], "fields than columns: line 2 (2 fields); give 3 a row"),
-        ([HEADER, "a,covid,p1,x,y"], "fields than columns: line 2 (5 fields)"),
+        ([HEADER, "a,covid"], "values than columns: line 2 (2 values); give 3 a row"),
+        ([HEADER, "a,covid,p1,x,y"], "values than columns: line 2 (5 values)"),
         ([HEADER, 'a,"covid,p1'], "line 2 is not CSV"),
         ([HEADER, 'a,covid,"p\n1"', "b,cvoid,p2"], "patient is not one plain line: line 2"),
-        ([HEADER, 'a,covid,p1,"x\ny"', "b,covid,p2"], "line 2 (4 fields)"),
+        ([HEADER, 'a,covid,p1,"x\ny"', "b,covid,p2"], "line 2 (4 values)"),
         ([HEADER + ",note", 'a,covid,p1,"x\ny"', "b,cvoid,p2,z"], "unknown label: line 4"),
         ([HEADER, "a,covid," + "p" * 2000], "patient is not one plain line: line 2"),
         ([HEADER, "a,covid,p1", "a,covid,p1"], "twice: line 3 ('a', as in line 2)"),
@@ -284,14 +284,14 @@ def test_links_inside_are_fine_but_name_the_same_image(site: Path) -> None:
 
 def test_not_utf8(site: Path) -> None:
     (site / "manifest.csv").write_bytes(b"name,label,patient\na,covid,p\xe9\n")
-    assert refused(site) == "not UTF-8 at byte 28; save it as CSV UTF-8"
+    assert refused(site) == "not UTF-8 at byte 28; save it as UTF-8"
 
 
 def test_size_is_checked_before_reading(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(site, HEADER, "a,covid,p1")
-    monkeypatch.setattr(module, "MAX_MANIFEST_BYTES", path.stat().st_size)
+    monkeypatch.setattr(module, "MANIFEST_BYTES", path.stat().st_size)
     assert len(read_manifest(site, LABELS)) == 1
-    monkeypatch.setattr(module, "MAX_MANIFEST_BYTES", path.stat().st_size - 1)
+    monkeypatch.setattr(module, "MANIFEST_BYTES", path.stat().st_size - 1)
     monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("read before its size is known"))
     assert f"{path.stat().st_size} bytes, at most" in refused(site)
 
@@ -303,7 +303,7 @@ def test_unreadable_manifest_is_told(site: Path, monkeypatch: pytest.MonkeyPatch
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_bytes", deny)
-    assert refused(site) == "cannot be read (Permission denied); mend its rights"
+    assert refused(site) == "cannot be read (Permission denied); change its permissions"
 
 
 def test_four_thousand_rows_take_well_under_a_second(site: Path) -> None:

@@ -234,7 +234,7 @@ def test_what_stands_in_a_box_is_said_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_long_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "LARGEST_LOG", 3)
+    monkeypatch.setattr(processes, "LOG_BYTES", 3)
     log = tmp_path / "x.log"
     assert last_line(log) == "no output"
     log.write_text("long\n")

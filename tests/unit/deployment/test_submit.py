@@ -8,7 +8,7 @@ import pytest
 
 from ucadi_flwr.deployment import lastrun
 from ucadi_flwr.deployment.kit.kits import ServerKit
-from ucadi_flwr.deployment.lastrun import Course, LastRun, summary
+from ucadi_flwr.deployment.lastrun import LastRun, RunProgress, summary
 from ucadi_flwr.deployment.status import Status, run_line
 from ucadi_flwr.deployment.submit import Order, over, prepare, results, started, submit
 from ucadi_flwr.errors import FederationError, RecipeError
@@ -127,9 +127,9 @@ EVENTS = [
 
 
 def test_how_far_a_run_is() -> None:
-    assert summary([]) == Course()
+    assert summary([]) == RunProgress()
     found = summary(EVENTS)
-    assert found == Course("running", 1, 2, ("A", "B"), "round 1 · B: late")
+    assert found == RunProgress("running", 1, 2, ("A", "B"), "round 1 · B: late")
     assert summary([*EVENTS, {"event": "round", "round": 2, "rounds": 2}]).state == "testing"
     stopped = summary([*EVENTS, {"event": "stopped", "reason": "no quorum"}])
     assert (stopped.state, stopped.last_error) == ("stopped", "no quorum")
@@ -141,7 +141,7 @@ def test_the_last_run_is_remembered(tmp_path: Path) -> None:
     assert lastrun.load(path) is None
     lastrun.save(path, run)
     assert lastrun.load(path) == run
-    assert lastrun.course(run) == Course()
+    assert lastrun.course(run) == RunProgress()
     run.journal.parent.mkdir()
     run.journal.write_text("\n".join(map(json.dumps, EVENTS)) + '\n{"event": "rou')
     assert lastrun.course(run).round == 1
@@ -154,7 +154,7 @@ def test_the_last_run_is_remembered(tmp_path: Path) -> None:
 
 def test_the_last_run_in_one_line() -> None:
     run = LastRun("t", "s", "/out", "5")
-    found = Status("a:1", "", [], run, Course("running", 1, 2, (), "B: late"))
+    found = Status("a:1", "", [], run, RunProgress("running", 1, 2, (), "B: late"))
     assert run_line(found) == "run 5 · t × s · running · round 1/2 · /out · last error: B: late"
     assert run_line(replace(found, run=None)) == "no run was submitted yet"
     assert found.as_dict()["course"]["round"] == 1

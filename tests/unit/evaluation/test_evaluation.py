@@ -117,9 +117,9 @@ def test_predictions_survive_the_file_to_the_last_bit(tmp_path: Path) -> None:
     path = tmp_path / "all" / "site.csv"
     cases = [(f"case, {i}", f"p{i}") for i in range(20)]
     write_predictions(path, cases, labels, scores, ["a", "b", "c"])
-    read, truth = read_predictions(path, ["a", "b", "c"])
-    assert read.tobytes() == scores.tobytes()
-    assert np.array_equal(truth, labels)
+    read = read_predictions(path, ["a", "b", "c"])
+    assert read.probabilities.tobytes() == scores.tobytes()
+    assert np.array_equal(read.labels, labels)
     assert [p.name for p in path.parent.iterdir()] == ["site.csv"]
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from ucadi_flwr.errors import FederationError, ProtectionError
 from ucadi_flwr.exchange.agreement import Agreement, loss_vector, mean_loss, name_of, parse_name
-from ucadi_flwr.exchange.wire import MAX_JSON, read_multipliers
+from ucadi_flwr.exchange.wire import MULTIPLIERS_CHARACTERS, read_multipliers
 from ucadi_flwr.protection.keys import NO_KEY
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
@@ -36,12 +36,12 @@ def test_weights_are_exchanged_where_they_are_hidden_and_differ() -> None:
 def test_occasions_differ_by_run_model_round_attempt_and_purpose() -> None:
     one = agreement()
     found = {
-        one.occasion("model", "1.0"),
-        one.occasion("model", "1.1"),
-        one.occasion("model", "2.0"),
-        one.occasion("losses", "1.0"),
-        one.occasion("model", "1.0", "site-a"),
-        Agreement(one.recipe, "other", SHAPES, 2).occasion("model", "1.0"),
+        one.message_context("model", "1.0"),
+        one.message_context("model", "1.1"),
+        one.message_context("model", "2.0"),
+        one.message_context("losses", "1.0"),
+        one.message_context("model", "1.0", "site-a"),
+        Agreement(one.recipe, "other", SHAPES, 2).message_context("model", "1.0"),
     }
     assert len(found) == 6
 
@@ -80,7 +80,7 @@ def test_multipliers_are_a_json_object_of_integers() -> None:
         with pytest.raises(FederationError, match="no JSON object of integers"):
             read_multipliers(bad)
     with pytest.raises(FederationError, match="are too many"):
-        read_multipliers(" " * (MAX_JSON + 1))
+        read_multipliers(" " * (MULTIPLIERS_CHARACTERS + 1))
 
 
 def test_a_plan_of_another_scheme_and_key_is_refused() -> None:

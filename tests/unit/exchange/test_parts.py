@@ -143,7 +143,7 @@ def test_sealed_files_that_are_none_are_one_line(tmp_path: Path, task: TaskRecip
 def test_a_large_sealed_file_is_not_read(
     tmp_path: Path, task: TaskRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sealed_run, "MAX_BYTES", 10)
+    monkeypatch.setattr(sealed_run, "SEALED_RUN_BYTES", 10)
     (tmp_path / sealed_run.FILE).write_bytes(bytes(11))
     recipe, key = loader.load(StrategyRecipe, "ucadi"), SiteKey.create("bfv")
     with pytest.raises(DataError, match="larger than 10 bytes"):

@@ -311,7 +311,7 @@ def test_files_that_are_not_there_or_of_another_kind_are_refused(tmp_path: Path)
 def test_a_file_that_is_too_large_is_not_opened(tmp_path: Path) -> None:
     path = tmp_path / "large.safetensors"
     with path.open("wb") as file:
-        file.truncate(pretrained.MAX_BYTES + 1)
+        file.truncate(pretrained.MODEL_FILE_BYTES + 1)
     with pytest.raises(DataError, match="comes to 1,073,741,825 bytes; at most 1,073,741,824"):
         load(path, resnet())
 
@@ -324,7 +324,7 @@ def test_a_file_that_unpacks_to_too_much_is_not_unpacked(
     with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as to:
         for entry in source.infolist():
             to.writestr(entry.filename, source.read(entry))
-    monkeypatch.setattr(pretrained, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(pretrained, "MODEL_FILE_BYTES", 100_000)
     assert packed.stat().st_size < 100_000
     with pytest.raises(DataError, match=r"comes to 4,000,\d\d\d bytes; at most 100,000 are read"):
         load(packed, resnet())

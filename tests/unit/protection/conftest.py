@@ -7,13 +7,13 @@ import pytest
 
 from ucadi_flwr.aggregation.mean import WeightedMean
 from ucadi_flwr.protection.encoding.layout import Layout
-from ucadi_flwr.protection.frame import Occasion
+from ucadi_flwr.protection.frame import MessageContext
 from ucadi_flwr.protection.keys import NO_KEY, SiteKey
 from ucadi_flwr.protection.plan import ModelPlan
 from ucadi_flwr.protection.protect import Site, Sum, make_site, make_sum
 
 SHAPES = {"head.bias": (4,), "conv.weight": (64, 5, 13), "scale": (), "norm.var": (7,)}
-OCCASION = Occasion("run-a", 1)
+OCCASION = MessageContext("run-a", 1)
 
 State = dict[str, np.ndarray]
 
@@ -24,7 +24,7 @@ def random_state(seed: int, spread: float = 0.1) -> State:
 
 
 class Federation:
-    """Sites and a server that share a key, a plan and an occasion."""
+    """Sites and a server that share a key, a plan and an message_context."""
 
     def __init__(self, scheme: str, values_per_slot: int = 3, max_sites: int = 128) -> None:
         self.layout = Layout(SHAPES)
@@ -36,8 +36,8 @@ class Federation:
     def site(self, member: str, min_sites: int = 3) -> Site:
         return make_site(self.key, member, min_sites)
 
-    def sum(self, occasion: Occasion = OCCASION, min_sites: int = 3) -> Sum:
-        return make_sum(self.context, self.plan, occasion, min_sites, WeightedMean)
+    def sum(self, message_context: MessageContext = OCCASION, min_sites: int = 3) -> Sum:
+        return make_sum(self.context, self.plan, message_context, min_sites, WeightedMean)
 
     def seal(
         self,
@@ -45,12 +45,14 @@ class Federation:
         state: State,
         weight: int = 1,
         total: int = 3,
-        occasion: Occasion = OCCASION,
+        message_context: MessageContext = OCCASION,
     ) -> bytes:
-        return self.site(member).seal(self.plan, occasion, state, self.reference, weight, total)
+        return self.site(member).seal(
+            self.plan, message_context, state, self.reference, weight, total
+        )
 
-    def add_up(self, blobs: Sequence[bytes], occasion: Occasion = OCCASION) -> bytes:
-        total = self.sum(occasion)
+    def add_up(self, blobs: Sequence[bytes], message_context: MessageContext = OCCASION) -> bytes:
+        total = self.sum(message_context)
         for blob in blobs:
             total.add(blob)
         return total.result()

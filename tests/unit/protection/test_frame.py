@@ -6,9 +6,9 @@ import pytest
 
 from ucadi_flwr.errors import ProtectionError
 from ucadi_flwr.protection import frame
-from ucadi_flwr.protection.frame import Expected, Kind, Occasion
+from ucadi_flwr.protection.frame import Expected, Kind, MessageContext
 
-SUM = Expected("bfv", b"k" * 16, b"p" * 16, Occasion("run", 3), Kind.SUM, 4, 10)
+SUM = Expected("bfv", b"k" * 16, b"p" * 16, MessageContext("run", 3), Kind.SUM, 4, 10)
 BLOB = frame.write(SUM, ["tongji", "union ⌂"], b"a" * 16, b"0123456789")
 HEADER = len(BLOB) - 10 - 2 * frame.MEMBER
 
@@ -31,10 +31,19 @@ def test_the_header_is_of_a_fixed_size() -> None:
         ({"scheme": "ckks"}, "another scheme than ckks"),
         ({"key_id": b"K" * 16}, "under key 6b6b6b6b, expected 4b4b4b4b"),
         ({"plan": b"P" * 16}, "another model or other parameters"),
-        ({"occasion": Occasion("ruin", 3)}, "of another run"),
-        ({"occasion": Occasion("run", 4)}, "of round 3, attempt 0.*expected the model of round 4"),
-        ({"occasion": Occasion("run", 3, attempt=1)}, "expected the model of round 3, attempt 1"),
-        ({"occasion": Occasion("run", 3, "metrics")}, "purpose b'model', expected the metrics"),
+        ({"message_context": MessageContext("ruin", 3)}, "of another run"),
+        (
+            {"message_context": MessageContext("run", 4)},
+            "of round 3, attempt 0.*expected the model of round 4",
+        ),
+        (
+            {"message_context": MessageContext("run", 3, attempt=1)},
+            "expected the model of round 3, attempt 1",
+        ),
+        (
+            {"message_context": MessageContext("run", 3, "metrics")},
+            "purpose b'model', expected the metrics",
+        ),
         ({"kind": Kind.CONTRIBUTION}, "a contribution was expected"),
         ({"max_members": 1, "payload": 300}, "2 members; 1 to 1"),
         ({"payload": 11}, "this plan has a payload of 11"),
@@ -106,4 +115,4 @@ def test_names_that_cannot_be_written(member: str) -> None:
 )
 def test_occasions_that_cannot_be(fields: dict[str, object], message: str) -> None:
     with pytest.raises(ProtectionError, match=message):
-        Occasion("run", **fields)
+        MessageContext("run", **fields)

@@ -5,7 +5,7 @@ import pytest
 
 from ucadi_flwr.protection.encoding.bfv_slots import HALF, PLAIN_MODULUS
 from ucadi_flwr.protection.kdf import derive
-from ucadi_flwr.protection.mac import _BLOCKS, LinearMac, Pads
+from ucadi_flwr.protection.mac import _BLOCKS, LinearMac, MembershipTags
 
 KEY, AGREED = b"k" * 32, b"a" * 16
 ROWS = np.random.default_rng(0).integers(-HALF, HALF, (3, 50), endpoint=True)
@@ -59,8 +59,8 @@ def test_one_changed_slot_changes_every_tag(where: tuple[int, int], by: int) -> 
     assert (one != two).all()
 
 
-@pytest.mark.parametrize("tags", [LinearMac(), Pads()])
-def test_key_occasion_and_members_change_the_tags(tags: LinearMac | Pads) -> None:
+@pytest.mark.parametrize("tags", [LinearMac(), MembershipTags()])
+def test_key_occasion_and_members_change_the_tags(tags: LinearMac | MembershipTags) -> None:
     rows = ROWS if isinstance(tags, LinearMac) else ROWS.astype(np.float64)
     usual = tags.of(KEY, AGREED, rows, ["a", "b"])
     assert len(usual) == tags.count

@@ -8,12 +8,12 @@ import pytest
 from ucadi_flwr.aggregation.mean import WeightedMean
 from ucadi_flwr.errors import ProtectionError
 from ucadi_flwr.protection import frame
-from ucadi_flwr.protection.frame import Kind, Occasion
+from ucadi_flwr.protection.frame import Kind, MessageContext
 from ucadi_flwr.protection.keys import NO_KEY
 from ucadi_flwr.protection.plan import IntegerPlan, expected
 from ucadi_flwr.protection.protect import make_sum
 
-OCCASION = Occasion("run-a", 1)
+OCCASION = MessageContext("run-a", 1)
 
 
 def test_a_total_that_differs_between_sites(federation: Callable, state: Callable) -> None:

@@ -12,23 +12,23 @@ from ucadi_flwr.errors import ProtectionError
 from ucadi_flwr.protection import frame
 from ucadi_flwr.protection.encoding.layout import Layout
 from ucadi_flwr.protection.encoding.ranges import OutOfRange
-from ucadi_flwr.protection.frame import Kind, Occasion
+from ucadi_flwr.protection.frame import Kind, MessageContext
 from ucadi_flwr.protection.keys import NO_KEY, SiteKey
 from ucadi_flwr.protection.plan import IntegerPlan, ModelPlan, expected
 from ucadi_flwr.protection.protect import make_site, make_sum
 from ucadi_flwr.protection.scheme import bfv
-from ucadi_flwr.protection.scheme.seal_io import Channel
+from ucadi_flwr.protection.scheme.seal_io import SealIo
 
 Get = Callable[..., object]  # the fixtures of conftest.py
 SCHEMES = pytest.mark.parametrize("scheme", ["none", "bfv", "ckks"])
 SEALED = pytest.mark.parametrize("scheme", ["bfv", "ckks"])
-OCCASION = Occasion("run-a", 1)
+OCCASION = MessageContext("run-a", 1)
 NAMES = ["tongji", "union", "nccid"]
 DOES_NOT_OPEN = "does not open as the sum of"
 
 
-def three(fed, state, occasion: Occasion = OCCASION) -> list[bytes]:
-    return [fed.seal(n, state(i), 1, 3, occasion) for i, n in enumerate(NAMES)]
+def three(fed, state, message_context: MessageContext = OCCASION) -> list[bytes]:
+    return [fed.seal(n, state(i), 1, 3, message_context) for i, n in enumerate(NAMES)]
 
 
 def close(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray], within: float) -> bool:
@@ -70,13 +70,13 @@ def test_a_site_that_drops_out_renormalises_the_mean(
 @SCHEMES
 def test_integers_add_up_exactly(federation: Get, scheme: str) -> None:
     fed = federation(scheme)
-    plan, occasion = IntegerPlan(scheme, 3, 4), Occasion("run-a", 1, "metrics")
+    plan, message_context = IntegerPlan(scheme, 3, 4), MessageContext("run-a", 1, "metrics")
     bound = plan.codec.bound
     vectors = [np.array([i, -bound, bound - i]) for i in range(4)]
-    total = make_sum(fed.context, plan, occasion, 3, WeightedMean)
+    total = make_sum(fed.context, plan, message_context, 3, WeightedMean)
     for i, vector in enumerate(vectors):
-        total.add(fed.site(f"s{i}").seal_integers(plan, occasion, vector))
-    opened = fed.site("s9").open_integers(plan, occasion, total.result())
+        total.add(fed.site(f"s{i}").seal_integers(plan, message_context, vector))
+    opened = fed.site("s9").open_integers(plan, message_context, total.result())
     assert opened.values.dtype == np.int64
     assert opened.values.tolist() == [6, -4 * bound, 4 * bound - 6]
     assert opened.members == total.members == ("s0", "s1", "s2", "s3")
@@ -97,7 +97,7 @@ def test_out_of_range_is_mended_by_a_repeat(federation: Get, state: Get) -> None
     wild["conv.weight"][3, 4, 5] = 6.0  # the reference is 0.5 everywhere
     with pytest.raises(OutOfRange, match=r"tensor 'conv.weight' needs 8 ×") as caught:
         fed.seal("union", wild)
-    again, wider = Occasion("run-a", 1, attempt=1), caught.value.multipliers
+    again, wider = MessageContext("run-a", 1, attempt=1), caught.value.multipliers
     total = fed.sum(again)
     states = [state(0), wild, state(2)]
     for name, own in zip(NAMES, states, strict=True):
@@ -140,13 +140,13 @@ def test_the_server_needs_a_quorum_and_has_a_limit(
 def test_a_contribution_of_another_time(federation: Get, state: Get, scheme: str) -> None:
     fed = federation(scheme)
     for other in (
-        Occasion("run-a", 2),
-        Occasion("run-b", 1),
-        Occasion("run-a", 1, attempt=1),
-        Occasion("run-a", 1, "metrics"),
+        MessageContext("run-a", 2),
+        MessageContext("run-b", 1),
+        MessageContext("run-a", 1, attempt=1),
+        MessageContext("run-a", 1, "metrics"),
     ):
         with pytest.raises(ProtectionError, match="the message is of"):
-            fed.sum().add(fed.seal("tongji", state(0), occasion=other))
+            fed.sum().add(fed.seal("tongji", state(0), message_context=other))
 
 
 def test_mixed_keys_and_plans(federation: Get, state: Get) -> None:
@@ -224,7 +224,7 @@ def test_one_seal_an_occasion(federation: Get, state: Get, scheme: str) -> None:
     site.seal(fed.plan, OCCASION, state(0), fed.reference, 1, 3)
     with pytest.raises(ProtectionError, match="sealed already"):
         site.seal(fed.plan, OCCASION, state(1), fed.reference, 1, 3)
-    again = Occasion("run-a", 1, attempt=1)
+    again = MessageContext("run-a", 1, attempt=1)
     site.seal(fed.plan, again, state(1), fed.reference, 1, 3)
 
 
@@ -259,11 +259,13 @@ def test_too_few_members(federation: Get, state: Get, scheme: str) -> None:
         fed.site("a").open(fed.plan, OCCASION, total.result())
 
 
-def forged(fed, members: list[str], blob: bytes, occasion: Occasion = OCCASION) -> bytes:
+def forged(
+    fed, members: list[str], blob: bytes, message_context: MessageContext = OCCASION
+) -> bytes:
     """The same sum under another frame, as only the server could write it."""
     was = expected(fed.plan, fed.context, OCCASION, Kind.SUM)
     found = frame.read(blob, was)
-    claim = expected(fed.plan, fed.context, occasion, Kind.SUM)
+    claim = expected(fed.plan, fed.context, message_context, Kind.SUM)
     return frame.write(claim, members, found.agreement, bytes(found.payload))
 
 
@@ -273,9 +275,9 @@ def renamed(blob: bytes, was: str, becomes: str) -> bytes:
     return blob[:start] + name + blob[start + frame.MEMBER :]
 
 
-def refused(fed, blob: bytes, occasion: Occasion = OCCASION) -> str:
+def refused(fed, blob: bytes, message_context: MessageContext = OCCASION) -> str:
     with pytest.raises(ProtectionError) as caught:
-        fed.site("a").open(fed.plan, occasion, blob)
+        fed.site("a").open(fed.plan, message_context, blob)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -308,7 +310,7 @@ def test_a_site_counted_twice_under_another_name(federation: Get, state: Get, sc
 @SEALED
 def test_a_replay_under_this_round_s_frame(federation: Get, state: Get, scheme: str) -> None:
     fed = federation(scheme)
-    later = Occasion("run-a", 2)
+    later = MessageContext("run-a", 2)
     blob = fed.add_up(three(fed, state))
     assert DOES_NOT_OPEN in refused(fed, forged(fed, NAMES, blob, later), later)
     assert "expected the model of round 2" in refused(fed, blob, later)
@@ -360,11 +362,11 @@ def test_a_value_that_the_server_added(federation: Get, state: Get, slot: int) -
     row[slot] = 3  # keeps even a sum of three ranges' codes divisible by three
     cipher, plain = seal.Ciphertext(), seal.Plaintext()
     head = len(blob) - lattice.sum_size
-    with Channel() as channel:
-        channel.put(cipher, lattice.context, lattice.full(memoryview(blob)[head:]))
-        bfv.Coefficients().fill(plain, row, channel)
+    with SealIo() as seal_io:
+        seal_io.put(cipher, lattice.context, lattice.full(memoryview(blob)[head:]))
+        bfv.CoefficientEncoding().fill(plain, row, seal_io)
         seal.Evaluator(lattice.context).add_plain_inplace(cipher, plain)
-        members = channel.take(cipher, 4 * lattice.words.seal_size)
+        members = seal_io.take(cipher, 4 * lattice.wire_format.seal_size)
     assert DOES_NOT_OPEN in refused(fed, blob[:head] + lattice.cut_sum(members))
 
 

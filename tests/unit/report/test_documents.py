@@ -38,6 +38,6 @@ def test_a_file_that_is_too_large_is_not_read(
 ) -> None:
     path = tmp_path / "found.json"
     path.write_text("x" * 11)
-    monkeypatch.setattr(results_module, "MAX_BYTES", 10)
+    monkeypatch.setattr(results_module, "RESULTS_BYTES", 10)
     with pytest.raises(DataError, match="larger than 10 bytes"):
         read(path)

@@ -90,7 +90,7 @@ def test_what_is_no_file_of_features_is_refused_in_one_line(
     save_file({"features": GOOD["features"]}, path)
     with pytest.raises(DataError, match="no file of features"):
         read_features(path, 2)
-    monkeypatch.setattr(module, "MAX_BYTES", 10)
+    monkeypatch.setattr(module, "FEATURES_BYTES", 10)
     with pytest.raises(DataError, match="larger than 10 bytes"):
         read_features(path, 2)
 

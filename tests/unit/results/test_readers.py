@@ -63,26 +63,29 @@ def test_a_class_called_no_is_that_class(tmp_path: Path) -> None:
         read_readers(path, ["s1", "s2"], ["yes", "no"], positive=1)
 
 
-ALL_SITES = "\n".join(f"s{i},R1,yes" for i in (1, 2, 3, 4))
+EVERY_CALL = "\n".join(f"s{i},R1,yes" for i in (1, 2, 3, 4))
 REFUSALS = {
     "empty": ("", "line 1: columns are none; name them case, reader, call"),
     "no rows": ("case,reader,call\n\n", "has no rows; add one per case and reader"),
     "columns": ("case;reader;call\ns1;R;yes", "line 1: columns are 'case;reader;call'; name"),
     "a column more": ("case,reader,call,name\n", "columns are 'case', 'reader', 'call', 'name'"),
     "a column twice": ("case,call,call\n", "columns are 'case', 'call', 'call'"),
-    "fields": (f"case,reader,call\n{ALL_SITES}\ns1,R2\n", "line 6 has 2 fields; give it 3"),
+    "fields": (
+        f"case,reader,call\n{EVERY_CALL}\ns1,R2\n",
+        "more or fewer values than columns: line 6 \\(2 values\\); give 3 a row",
+    ),
     "quotes": ('case,reader,call\ns1,"R"1,yes\n', "line 2 is not CSV"),
     "unknown case": (
-        f"case,reader,call\n{ALL_SITES}\ns5,R1,yes\ns6,R1,yes\ns7,R1,no\ns8,R1,no\ns9,R1,no\n",
+        f"case,reader,call\n{EVERY_CALL}\ns5,R1,yes\ns6,R1,yes\ns7,R1,no\ns8,R1,no\ns9,R1,no\n",
         r"no such test case: line 6 \('s5'\), line 7 \('s6'\), line 8 \('s7'\) and 2 more; "
         "readers are compared on exactly the model's 4 test cases",
     ),
     "missing case": (
-        f"case,reader,call\n{ALL_SITES}\ns2,R2,no\ns3,R2,no\n",
+        f"case,reader,call\n{EVERY_CALL}\ns2,R2,no\ns3,R2,no\n",
         "reader 'R2' has not called all 4 test cases: 's1', 's4'; add them, or leave",
     ),
     "twice": (
-        f"case,reader,call\n{ALL_SITES}\ns2,R1,no\n",
+        f"case,reader,call\n{EVERY_CALL}\ns2,R1,no\n",
         r"a reader calls a case twice: line 6 \('R1, s2'\); keep one call",
     ),
     "unknown call": (
@@ -90,7 +93,7 @@ REFUSALS = {
         r"unknown call: line 2 \('maybe'\); calls are healthy, covid-19, other, yes or no",
     ),
     "class in another case": ("case,reader,call\ns1,R1,Healthy\n", "unknown call: line 2"),
-    "no call": ("case,reader,call\ns1,R1,\n", r"not one plain line: line 2 \(''\)"),
+    "no call": ("case,reader,call\ns1,R1,\n", "call is not one plain line: line 2;"),
     "no reader": ("case,reader,call\ns1,,yes\n", "not one plain line: line 2"),
     "a line break": ('case,reader,call\n"s\n1",R1,yes\n', r"plain line: line 2 \('s\\n1'\); write"),
     "an escape": ("case,reader,call\ns1,\x1b[31mR1,yes\n", r"line 2 \('\\x1b\[31mR1'\)"),
@@ -118,7 +121,7 @@ def test_a_file_that_is_too_large_or_not_there_is_refused(
         read(tmp_path / "readers.csv")
     with pytest.raises(DataError, match="cannot be read \\(Is a directory"):
         read(tmp_path)
-    monkeypatch.setattr(module, "MAX_BYTES", len(GOOD) - 1)
+    monkeypatch.setattr(module, "READERS_BYTES", len(GOOD) - 1)
     with pytest.raises(DataError, match=f"{len(GOOD)} bytes, at most {len(GOOD) - 1}"):
         read(write(tmp_path, GOOD))
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ucadi_flwr.server.cohort import MAX_REASON, _reason
+from ucadi_flwr.server.cohort import REASON_CHARACTERS, _reason
 
 
 @pytest.mark.parametrize(
@@ -26,4 +26,4 @@ def test_the_last_line_is_told_as_the_site_said_it(told: str, expected: str | No
     reply = SimpleNamespace(error=SimpleNamespace(code=2, reason=told))
     long = "OutOfMemoryError: " + "a " * 141 + "…"
     assert _reason(reply) == (expected or long)
-    assert len(_reason(reply)) <= MAX_REASON + 1
+    assert len(_reason(reply)) <= REASON_CHARACTERS + 1

@@ -54,7 +54,7 @@ def test_own_models_of_the_chosen_fold_are_tested(tmp_path: Path) -> None:
         client = SiteClient(plan.task, strategy, site, tmp_path / "cache", tmp_path / "expected")
         client.test(models["a" if site.name == "a" else "shared"], settings)
         there, expected = (
-            read_predictions(folder / "all" / f"{site.name}.csv", plan.task.classes)[0]
+            read_predictions(folder / "all" / f"{site.name}.csv", plan.task.classes).probabilities
             for folder in (plan.out / "ftl/seed0/predictions", tmp_path / "expected")
         )
         assert np.array_equal(there, expected)

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ucadi_flwr.errors import FederationError
-
-LARGEST = 65_536
-"""Bytes of a kit's file; but for the encryption keys, ours have at most 3,000."""
+from ucadi_flwr.files.limits import KIT_FILE_BYTES
 
 
 def write(path: Path, content: bytes, *, private: bool = False) -> None:
@@ -27,7 +25,7 @@ def read(path: Path, *, private: bool = False) -> bytes:
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            content = file.read(LARGEST + 1)
+            content = file.read(KIT_FILE_BYTES + 1)
     except OSError as error:
         raise FederationError(
             f"{path}: cannot be read ({error.strerror}); a kit needs it, copy it here again"
@@ -37,8 +35,10 @@ def read(path: Path, *, private: bool = False) -> bytes:
             f"{path}: others may read or change it (mode {mode:04o}); run chmod 600 on it, and "
             "ask for a new one if somebody did"
         )
-    if len(content) > LARGEST:
-        raise FederationError(f"{path}: larger than {LARGEST} bytes; this is no file of a kit")
+    if len(content) > KIT_FILE_BYTES:
+        raise FederationError(
+            f"{path}: larger than {KIT_FILE_BYTES} bytes; this is no file of a kit"
+        )
     return content
 
 
@@ -46,7 +46,7 @@ def start(path: Path) -> bytes:
     """The first bytes of a file of any size."""
     try:
         with path.open("rb") as file:
-            return file.read(LARGEST)
+            return file.read(KIT_FILE_BYTES)
     except OSError as error:
         raise FederationError(
             f"{path}: cannot be read ({error.strerror}); move it elsewhere"

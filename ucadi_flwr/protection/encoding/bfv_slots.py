@@ -75,7 +75,7 @@ def digit(slots: NDArray[np.int64], k: int, values_per_slot: int) -> NDArray[np.
 
 
 @dataclass(frozen=True)
-class PackedModel:
+class BfvModelCodec:
     """A model as slots: the share a_i, the code of each tensor's range, wide values, packed ones.
 
     A range's code is the 32 bits of its float32. Every site adds the same codes, so that a sum of

@@ -12,8 +12,8 @@ from ucadi_flwr.protection.encoding.layout import Layout, State
 
 
 @dataclass(frozen=True)
-class RealModel:
-    """The counterpart of :class:`~ucadi_flwr.protection.encoding.bfv_slots.PackedModel` for CKKS.
+class CkksModelCodec:
+    """The counterpart of :class:`~ucadi_flwr.protection.encoding.bfv_slots.BfvModelCodec` for CKKS.
 
     It needs no ranges.
     """

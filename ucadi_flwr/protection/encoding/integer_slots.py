@@ -9,7 +9,7 @@ from ucadi_flwr.errors import ProtectionError
 
 
 @dataclass(frozen=True)
-class IntegerVector:
+class IntegerCodec:
     """``length`` integers; those of ``max_sites`` sites cannot add up beyond ±``total``."""
 
     length: int

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ucadi_flwr.protection.encoding.bfv_slots import HALF, PLAIN_MODULUS
 from ucadi_flwr.protection.scheme.ciphertexts import Lattice
-from ucadi_flwr.protection.scheme.seal_io import Channel, header
+from ucadi_flwr.protection.scheme.seal_io import SealIo, header
 
 LATTICE = Lattice(
     scheme="bfv",
@@ -37,21 +37,21 @@ _MEMBERS = struct.Struct(
 )  # no level, coefficients, scale 1, DynArray's header, size
 
 
-class Coefficients:
+class CoefficientEncoding:
     """Integers within ±(t - 1)/2 ⇄ the coefficients of a plaintext."""
 
     dtype: type[int] | type[float] = int
 
-    def fill(self, plain: Any, row: NDArray[np.int64], channel: Channel) -> None:
+    def fill(self, plain: Any, row: NDArray[np.int64], seal_io: SealIo) -> None:
         """Write a row ``(4096,)`` of int64."""
         count = len(row)
         start = _MEMBERS.pack(0, 0, 0, 0, count, 1.0, header(8 + 8 * count), count)
         words = row + (row >> 63 & PLAIN_MODULUS)  # modulo t: t is added to what is negative
-        channel.put(plain, LATTICE.context, start + words.astype("<i8").tobytes())
+        seal_io.put(plain, LATTICE.context, start + words.astype("<i8").tobytes())
 
-    def read(self, plain: Any, channel: Channel) -> NDArray[np.int64]:
+    def read(self, plain: Any, seal_io: SealIo) -> NDArray[np.int64]:
         """The row ``(4096,)`` as int64; SEAL leaves zeros at the end out."""
-        members = channel.take(plain, _MEMBERS.size + 8 * LATTICE.slots)
+        members = seal_io.take(plain, _MEMBERS.size + 8 * LATTICE.slots)
         words = np.frombuffer(members, "<i8", offset=_MEMBERS.size)
         row = np.zeros(LATTICE.slots, np.int64)
         row[: len(words)] = np.where(words > HALF, words - PLAIN_MODULUS, words)

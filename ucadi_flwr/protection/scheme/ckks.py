@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ucadi_flwr.errors import ProtectionError
 from ucadi_flwr.protection.scheme.ciphertexts import Lattice
-from ucadi_flwr.protection.scheme.seal_io import Channel
+from ucadi_flwr.protection.scheme.seal_io import SealIo
 
 LATTICE = Lattice(
     scheme="ckks",
@@ -27,7 +27,7 @@ LATTICE = Lattice(
 )
 
 
-class Reals:
+class EmbeddingEncoding:
     """float64 ⇄ SEAL's canonical embedding of them."""
 
     dtype: type[int] | type[float] = float
@@ -35,13 +35,13 @@ class Reals:
     def __init__(self) -> None:
         self._encoder = seal.CKKSEncoder(LATTICE.context)
 
-    def fill(self, plain: Any, row: NDArray[np.float64], channel: Channel) -> None:
+    def fill(self, plain: Any, row: NDArray[np.float64], seal_io: SealIo) -> None:
         """Write a row ``(4096,)`` of float64; refuse what the modulus cannot hold."""
         try:
             self._encoder.encode(row.tolist(), LATTICE.scale, plain)
         except ValueError as error:
             raise ProtectionError(f"CKKS cannot hold these values ({error})") from None
 
-    def read(self, plain: Any, channel: Channel) -> NDArray[np.float64]:
+    def read(self, plain: Any, seal_io: SealIo) -> NDArray[np.float64]:
         """The row ``(4096,)`` as float64."""
         return np.array(self._encoder.decode_double(plain), np.float64)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ucadi_flwr.errors import ProtectionError
 from ucadi_flwr.protection.encoding.bfv_slots import HALF
-from ucadi_flwr.protection.mac import LinearMac, Pads, Tags
+from ucadi_flwr.protection.mac import LinearMac, MembershipTags, Tags
 from ucadi_flwr.protection.scheme import bfv, ckks
 from ucadi_flwr.protection.scheme.ciphertexts import Encoding, Lattice
 
@@ -20,8 +20,8 @@ class Scheme:
 
 
 _SCHEMES = {
-    "bfv": Scheme(bfv.LATTICE, bfv.Coefficients, LinearMac()),
-    "ckks": Scheme(ckks.LATTICE, ckks.Reals, Pads()),
+    "bfv": Scheme(bfv.LATTICE, bfv.CoefficientEncoding, LinearMac()),
+    "ckks": Scheme(ckks.LATTICE, ckks.EmbeddingEncoding, MembershipTags()),
 }
 
 _TOTALS = {"none": 2**62, "bfv": HALF, "ckks": 2**40}

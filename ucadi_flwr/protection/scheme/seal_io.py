@@ -1,7 +1,7 @@
 """SEAL objects ⇄ uncompressed bytes.
 
 TenSEAL's ``sealapi`` saves to and loads from paths only: here an anonymous file in memory (Linux),
-elsewhere a file of mode 0600 in a directory of mode 0700, gone when the channel closes. SEAL
+elsewhere a file of mode 0600 in a directory of mode 0700, gone when the seal_io closes. SEAL
 compresses what it saves with Zstandard; ciphertexts do not get smaller by it, so what travels is
 cut from the plain bytes (:mod:`ucadi_flwr.protection.scheme.wire_format`).
 """
@@ -25,7 +25,7 @@ HEADER = struct.Struct("<H B B B B H Q")
 _MAGIC, _NONE, _ZSTD = 0xA15E, 0, 2
 
 
-class Channel:
+class SealIo:
     """A private file that SEAL objects are saved to and loaded from, one at a time."""
 
     def __init__(self) -> None:

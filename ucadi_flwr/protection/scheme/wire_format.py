@@ -12,7 +12,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Words:
+class WireFormat:
     """The wire form of polynomials with ``degree`` coefficients below each of ``primes``."""
 
     primes: tuple[int, ...]

@@ -57,11 +57,11 @@ def test_a_private_file_that_others_may_use_is_refused(tmp_path: Path, bad: int)
 
 
 def test_what_cannot_be_read_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "large").write_bytes(bytes(files.LARGEST + 1))
-    (tmp_path / "exact").write_bytes(bytes(files.LARGEST))
+    (tmp_path / "large").write_bytes(bytes(files.KIT_FILE_BYTES + 1))
+    (tmp_path / "exact").write_bytes(bytes(files.KIT_FILE_BYTES))
     (tmp_path / "latin").write_bytes("Köln".encode("latin-1"))
-    assert len(files.read(tmp_path / "exact")) == files.LARGEST
-    assert len(files.start(tmp_path / "large")) == files.LARGEST
+    assert len(files.read(tmp_path / "exact")) == files.KIT_FILE_BYTES
+    assert len(files.start(tmp_path / "large")) == files.KIT_FILE_BYTES
     with pytest.raises(FederationError, match="large: larger than"):
         files.read(tmp_path / "large")
     with pytest.raises(FederationError, match="latin: this is not UTF-8"):

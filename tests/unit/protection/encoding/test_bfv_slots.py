@@ -8,7 +8,7 @@ from ucadi_flwr.protection.encoding.bfv_slots import (
     HALF,
     PLAIN_MODULUS,
     SHARE_UNITS,
-    PackedModel,
+    BfvModelCodec,
     digit,
     radix,
     share,
@@ -46,7 +46,7 @@ def test_digits_come_back(n: int) -> None:
 def test_a_model_becomes_the_slots_of_the_equation(n: int, values: int) -> None:
     """Two packed tensors and one wide, whatever runs they are worked on in; and back."""
     layout = Layout({"v": (1, 4099), "w": (1, values), "b": (5,)})
-    codec = PackedModel(layout, n, 3)
+    codec = BfvModelCodec(layout, n, 3)
     rng = np.random.default_rng(values)
     state = {k: rng.normal(0, 1, s).astype(np.float32) for k, s in layout.shapes.items()}
     slots = codec.encode(state, state, {}, SHARE_UNITS)
@@ -71,7 +71,7 @@ def test_a_model_becomes_the_slots_of_the_equation(n: int, values: int) -> None:
 def test_sums_at_the_bound_do_not_overflow(n: int, max_sites: int) -> None:
     """All sites at the end of every range, each rounded away from zero."""
     layout = Layout({"w": (2, 2500), "b": (3,)})
-    codec = PackedModel(layout, n, max_sites)
+    codec = BfvModelCodec(layout, n, max_sites)
     reference = {"w": np.full((2, 2500), 1.0, np.float32), "b": np.zeros(3, np.float32)}
     full = {"w": np.full((2, 2500), -2.0, np.float32), "b": np.full(3, 2.0**19, np.float32)}
     units = SHARE_UNITS // max_sites
@@ -98,7 +98,7 @@ def test_shares_that_cannot_be(weight: int, total: int) -> None:
 
 @pytest.mark.parametrize("total", [0, -5, SHARE_UNITS + 1])
 def test_a_sum_whose_shares_cannot_be(total: int) -> None:
-    codec = PackedModel(Layout({"b": (3,)}), 3, 8)
+    codec = BfvModelCodec(Layout({"b": (3,)}), 3, 8)
     slots = codec.encode({"b": np.ones(3, np.float32)}, {"b": np.ones(3, np.float32)}, {}, 7)
     slots[0] = total
     with pytest.raises(ProtectionError, match="the shares add up"):

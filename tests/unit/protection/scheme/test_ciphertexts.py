@@ -7,8 +7,8 @@ import tenseal.sealapi as seal
 from ucadi_flwr.errors import ProtectionError
 from ucadi_flwr.protection.encoding.bfv_slots import HALF, PLAIN_MODULUS
 from ucadi_flwr.protection.scheme import bfv, ckks
-from ucadi_flwr.protection.scheme.ciphertexts import SEED, Adder, Lattice, Vault, new_secret
-from ucadi_flwr.protection.scheme.seal_io import Channel
+from ucadi_flwr.protection.scheme.ciphertexts import SEED, Adder, Cipher, Lattice, new_secret
+from ucadi_flwr.protection.scheme.seal_io import SealIo
 
 
 @pytest.fixture(scope="module")
@@ -17,14 +17,14 @@ def secret() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def vault(secret: bytes) -> Vault:
-    return Vault(bfv.LATTICE, bfv.Coefficients(), secret)
+def vault(secret: bytes) -> Cipher:
+    return Cipher(bfv.LATTICE, bfv.CoefficientEncoding(), secret)
 
 
 def test_the_parameters_are_those_of_the_documentation() -> None:
     assert seal.PlainModulus.Batching(4096, 47).value() == PLAIN_MODULUS
-    assert bfv.LATTICE.words.primes[0].bit_length() == 60
-    assert [q.bit_length() for q in ckks.LATTICE.words.primes] == [60, 40]
+    assert bfv.LATTICE.wire_format.primes[0].bit_length() == 60
+    assert [q.bit_length() for q in ckks.LATTICE.wire_format.primes] == [60, 40]
     assert seal.CoeffModulus.MaxBitCount(4096, seal.SEC_LEVEL_TYPE.TC192) == 75
     assert not bfv.LATTICE.context.using_keyswitching()
 
@@ -42,7 +42,7 @@ def test_weak_parameters_are_refused_by_seal() -> None:
         _ = weak.context
 
 
-def test_a_sum_wraps_exactly_modulo_t(vault: Vault) -> None:
+def test_a_sum_wraps_exactly_modulo_t(vault: Cipher) -> None:
     rows = np.array([[HALF] * 4096, [-HALF] * 4096, [0] * 4096])
     adder = Adder(bfv.LATTICE)
     for _ in range(3):
@@ -51,20 +51,20 @@ def test_a_sum_wraps_exactly_modulo_t(vault: Vault) -> None:
     assert (found == (3 * rows + HALF) % PLAIN_MODULUS - HALF).all()
 
 
-def test_the_noise_of_a_hundred_sites_is_within_the_budget(secret: bytes, vault: Vault) -> None:
+def test_the_noise_of_a_hundred_sites_is_within_the_budget(secret: bytes, vault: Cipher) -> None:
     """SEAL's own measure of what is left, after both cuts of low bits; 0 would be failure."""
     key, cipher = seal.SecretKey(), seal.Ciphertext()
     adder = Adder(bfv.LATTICE)
     for _ in range(100):
         adder.add(memoryview(vault.encrypt(np.full((1, 4096), HALF))))
-    with Channel() as channel:
-        channel.load(key, bfv.LATTICE.context, secret)
+    with SealIo() as seal_io:
+        seal_io.load(key, bfv.LATTICE.context, secret)
         members = bfv.LATTICE.full(memoryview(adder.result()))
-        channel.put(cipher, bfv.LATTICE.context, members)
+        seal_io.put(cipher, bfv.LATTICE.context, members)
     assert seal.Decryptor(bfv.LATTICE.context, key).invariant_noise_budget(cipher) >= 1
 
 
-def test_no_two_encryptions_are_alike(vault: Vault) -> None:
+def test_no_two_encryptions_are_alike(vault: Cipher) -> None:
     rows = np.zeros((2, 4096), np.int64)
     size = bfv.LATTICE.fresh_size
     blobs = [vault.encrypt(rows) for _ in range(3)]
@@ -72,7 +72,7 @@ def test_no_two_encryptions_are_alike(vault: Vault) -> None:
     assert len({part[:-SEED] for part in parts}) == len({part[-SEED:] for part in parts}) == 6
 
 
-def test_random_bytes_open_as_garbage_and_harm_nothing(vault: Vault) -> None:
+def test_random_bytes_open_as_garbage_and_harm_nothing(vault: Cipher) -> None:
     rng = np.random.default_rng(0)
     adder = Adder(bfv.LATTICE)
     adder.add(memoryview(rng.bytes(bfv.LATTICE.fresh_size)))
@@ -85,7 +85,7 @@ def test_random_bytes_open_as_garbage_and_harm_nothing(vault: Vault) -> None:
 @pytest.mark.parametrize("block", [0, 1, 2])
 @pytest.mark.parametrize("before", [0, 1])
 def test_a_contribution_is_added_whole_or_not(
-    vault: Vault, monkeypatch: pytest.MonkeyPatch, block: int, before: int
+    vault: Cipher, monkeypatch: pytest.MonkeyPatch, block: int, before: int
 ) -> None:
     """SEAL takes whatever bytes fit, so its refusal is played."""
     rows = np.arange(3 * 4096).reshape(3, 4096)
@@ -110,7 +110,7 @@ def test_a_contribution_is_added_whole_or_not(
     assert (total == (before + 1) * rows).all()
 
 
-def test_foreign_members_are_refused(vault: Vault) -> None:
+def test_foreign_members_are_refused(vault: Cipher) -> None:
     fresh = bfv.LATTICE.fresh(memoryview(vault.encrypt(np.zeros((1, 4096), np.int64))))
     full = bfv.LATTICE.full(memoryview(bytes(bfv.LATTICE.sum_size)))
     for cut, members in ((bfv.LATTICE.cut_fresh, fresh), (bfv.LATTICE.cut_sum, full)):
@@ -122,10 +122,10 @@ def test_foreign_members_are_refused(vault: Vault) -> None:
 
 def test_seal_refuses_a_broken_key() -> None:
     with pytest.raises(ProtectionError, match="SEAL refuses it"):
-        Vault(bfv.LATTICE, bfv.Coefficients(), b"no key")
+        Cipher(bfv.LATTICE, bfv.CoefficientEncoding(), b"no key")
 
 
 def test_ckks_refuses_what_it_cannot_hold() -> None:
-    vault = Vault(ckks.LATTICE, ckks.Reals(), new_secret(ckks.LATTICE))
+    vault = Cipher(ckks.LATTICE, ckks.EmbeddingEncoding(), new_secret(ckks.LATTICE))
     with pytest.raises(ProtectionError, match="CKKS cannot hold"):
         vault.encrypt(np.full((1, 4096), 1e30))

@@ -10,8 +10,8 @@ import pytest
 
 from ucadi_flwr.errors import ProtectionError
 from ucadi_flwr.protection.scheme import bfv
-from ucadi_flwr.protection.scheme.ciphertexts import Adder, Vault, new_secret
-from ucadi_flwr.protection.scheme.seal_io import HEADER, Channel
+from ucadi_flwr.protection.scheme.ciphertexts import Adder, Cipher, new_secret
+from ucadi_flwr.protection.scheme.seal_io import HEADER, SealIo
 
 
 class Saved:
@@ -29,8 +29,8 @@ def head(magic: int = 0xA15E, size: int = 16, compression: int = 0, total: int =
 
 
 def test_uncompressed_members_pass() -> None:
-    with Channel() as channel:
-        assert channel.take(Saved(head() + b"abc"), 3) == b"abc"
+    with SealIo() as seal_io:
+        assert seal_io.take(Saved(head() + b"abc"), 3) == b"abc"
 
 
 @pytest.mark.parametrize(
@@ -43,28 +43,28 @@ def test_uncompressed_members_pass() -> None:
     ],
 )
 def test_other_forms_are_refused(content: bytes, message: str) -> None:
-    with Channel() as channel, pytest.raises(ProtectionError, match=message):
-        channel.take(Saved(content), 3)
+    with SealIo() as seal_io, pytest.raises(ProtectionError, match=message):
+        seal_io.take(Saved(content), 3)
 
 
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="files in memory are Linux's")
 def test_the_file_in_memory_is_gone_when_closed() -> None:
-    with Channel() as channel:
-        assert os.readlink(channel._path).startswith("/memfd:")  # noqa: PTH115
+    with SealIo() as seal_io:
+        assert os.readlink(seal_io._path).startswith("/memfd:")  # noqa: PTH115
     with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(channel._fd)
+        os.fstat(seal_io._fd)
 
 
 def test_a_private_file_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delattr(os, "memfd_create", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with Channel() as channel:
+    with SealIo() as seal_io:
         (file,) = tmp_path.glob("*/*")
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-        channel.save(Saved(b"secret"))
+        seal_io.save(Saved(b"secret"))
     assert not list(tmp_path.iterdir())
-    vault = Vault(bfv.LATTICE, bfv.Coefficients(), new_secret(bfv.LATTICE))
+    vault = Cipher(bfv.LATTICE, bfv.CoefficientEncoding(), new_secret(bfv.LATTICE))
     adder = Adder(bfv.LATTICE)
     row = np.arange(-2048, 2048).reshape(1, -1)
     adder.add(memoryview(vault.encrypt(row)))
