@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         report = run(plan)
         if study:
-            results = read_results(plan.out / "results.json")
+            results = read_results(plan.folder.results)
             print(f"study: {write_study(plan.out, results, plan.bandwidth, Console())}")
         print(f"report: {report}")
     return 0

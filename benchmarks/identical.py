@@ -43,6 +43,7 @@ from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.run_config import number_of_rounds
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
+from ucadi_flwr.results.layout import RunFolder
 from ucadi_flwr.results.predictions import read_predictions
 from ucadi_flwr.site.client import SiteClient
 
@@ -74,7 +75,7 @@ def run(arm: str, task_name: str, data: str, work: str, seed: int, rounds: int) 
     task = loader.load(TaskRecipe, task_name)
     recipe = loader.load(StrategyRecipe, "ucadi" if arm == "ucadi" else "fedavg")
     clients = [
-        SiteClient(task, recipe, site, Path(work) / "cache", folder)
+        SiteClient(task, recipe, site, Path(work) / "cache", RunFolder(folder))
         for site in open_sites(Path(data), task).values()
     ]
     weights = {client.site.name: client.weight for client in clients}
@@ -115,9 +116,9 @@ def run(arm: str, task_name: str, data: str, work: str, seed: int, rounds: int) 
 def compare(work: Path, a: str, b: str, task: TaskRecipe) -> dict[str, dict[str, float]]:
     """Site → agreement of the decisions, |ΔAUC|, largest difference of a probability."""
     positive, found = task.classes.index(task.positive_class), {}
-    for path in sorted((work / a / "all").glob("*.csv")):
+    for path in sorted(RunFolder(work / a).all_predictions_of("all")):
         one = read_predictions(path, task.classes)
-        other = read_predictions(work / b / "all" / path.name, task.classes)
+        other = read_predictions(RunFolder(work / b).predictions_of("all", path.stem), task.classes)
         p, q, truth = one.probabilities, other.probabilities, one.labels == positive
         found[path.stem] = {
             "cases": len(truth),

@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from flwr.app import Error, Message
@@ -10,12 +11,13 @@ from helpers import chaos
 from helpers.federation import configs, run
 from safetensors.numpy import load_file
 
-from ucadi_flwr.exchange.sealed_run import FILE, open_sealed
+from ucadi_flwr.exchange.sealed_run import open_sealed
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.server import cohort
+from ucadi_flwr.results.layout import ServerFolder
+from ucadi_flwr.server import cohort, replies
 
 State = dict[str, np.ndarray]
 
@@ -37,22 +39,23 @@ def replay(data: Path, strategy: str, rounds: list[list[str]], recipe: str, task
         extra: dict[str, Any] = {"recipe": recipe} if recipe else {}
         sealed = strategy.startswith("ucadi")
         config = make(strategy, scheme="bfv" if sealed else "", rounds=len(rounds), **extra)
-        config = config.model_copy(update={"nodes": len(sites) if least else 0})
-        pause, cohort.POLL_SECONDS = cohort.POLL_SECONDS, 0.001
-        try:
+        config = config.changed(nodes=len(sites) if least else 0)
+        with (
+            patch.object(cohort, "POLL_SECONDS", 0.001),
+            patch.object(replies, "POLL_SECONDS", 0.001),
+        ):
             run(config, nodes=len(sites), fault=absent)
-        finally:
-            cohort.POLL_SECONDS = pause
         assert chaos.ledger(config.server) == rounds, (chaos.ledger(config.server), rounds)
         return model(config.server, config.task, config.strategy, Path(config.key))
 
 
 def model(server: Path, task: str, strategy: str, key: Path) -> State:
     """The model of a run; opened with a site's key if it is sealed."""
-    if not (server / FILE).exists():
+    sealed = ServerFolder(server).sealed
+    if not sealed.exists():
         return load_file(server / "model.safetensors")
     recipes = loader.load(TaskRecipe, task), loader.load(StrategyRecipe, strategy)
-    return open_sealed(server / FILE, *recipes, SiteKey.load(key)).state
+    return open_sealed(sealed, *recipes, SiteKey.load(key)).state
 
 
 def same(a: State, b: State) -> bool:

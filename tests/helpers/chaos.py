@@ -5,17 +5,13 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from unittest.mock import patch
 
 from flwr.app import Error, Message
 
-from helpers.federation import events
+from helpers.federation import LocalRun, clock, events, play
 from helpers.loopback_grid import LoopbackGrid, copy
 from ucadi_flwr.client_app import app
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.recipes.run_config import RunConfig
-from ucadi_flwr.results.journal import Journal
-from ucadi_flwr.server_app import run_cell
 
 SIZES = {"a": 8, "b": 6, "c": 12}
 RECIPE = "min-sites: 2\nround-timeout: 60.0\nwait-for-sites: 60.0"
@@ -46,8 +42,8 @@ class WildGrid(LoopbackGrid):
     A site crashes before it has done anything, or with its answer ready, or never answers.
     """
 
-    def __init__(self, config: RunConfig, chance: random.Random, seen: Counter[str]) -> None:
-        super().__init__(app, config.model_dump(), nodes=3, fault=self._fail)
+    def __init__(self, config: LocalRun, chance: random.Random, seen: Counter[str]) -> None:
+        super().__init__(app, config.values, nodes=3, fault=self._fail)
         self.chance, self.seen = chance, seen
 
     def _happens(self, what: str, probability: float) -> bool:
@@ -73,15 +69,15 @@ class WildGrid(LoopbackGrid):
         return message
 
 
-def survive(config: RunConfig, seed: int) -> Counter[str]:
+def survive(config: LocalRun, seed: int) -> Counter[str]:
     """Start and resume a run until it is done; what happened to it, and how often it stopped."""
     chance, seen = random.Random(seed), Counter[str]()  # noqa: S311 - to be repeated
     config.server.mkdir(parents=True)
-    with patch("ucadi_flwr.server.cohort.time", Clock()):
+    with clock(Clock()):
         for _ in range(MOST_STARTS):
             try:
                 grid = WildGrid(config, chance, seen)
-                run_cell(grid, config, Journal(config.server / "journal.jsonl"))
+                play(grid, config)
                 return seen
             except Killed:
                 pass
@@ -89,7 +85,7 @@ def survive(config: RunConfig, seed: int) -> Counter[str]:
                 if "min-sites is 2" not in str(error):
                     raise
                 seen["stops"] += 1
-            config = config.model_copy(update={"resume": True})
+            config = config.changed(resume=True)
     raise AssertionError(f"not done after {MOST_STARTS} starts: {told(seen)}")
 
 
@@ -104,7 +100,7 @@ def ledger(server: Path) -> list[list[str]]:
     return [sorted(r["sites"]) for r in rounds]
 
 
-def done_twice(config: RunConfig) -> int:
+def done_twice(config: LocalRun) -> int:
     """Rounds that counted and were done again all the same."""
     counted = [event["round"] for event in events(config, "round")]
     return len(counted) - len(set(counted))

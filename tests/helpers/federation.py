@@ -1,9 +1,12 @@
 """One cell of a tiny federation over a loopback network, for the integration tests."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from flwr.app import Message
@@ -11,18 +14,58 @@ from safetensors.numpy import load_file
 
 from helpers import tiny
 from helpers.loopback_grid import LoopbackGrid
+from ucadi_flwr import server_app
 from ucadi_flwr.client_app import app
-from ucadi_flwr.exchange.sealed_run import FILE, Opened, open_sealed
+from ucadi_flwr.exchange.sealed_run import Opened, open_sealed
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
-from ucadi_flwr.recipes.run_config import RunConfig
+from ucadi_flwr.recipes.run_config import Flat, RunConfig
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.results.journal import Journal
-from ucadi_flwr.server_app import run_cell
+from ucadi_flwr.results.layout import RunFolder
 
 SIZES = {"a": 16, "b": 8, "c": 24}
-Config = Callable[..., RunConfig]
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """A simulated run's flat run-config, with the paths and values that tests ask for."""
+
+    values: Flat
+
+    @property
+    def config(self) -> RunConfig:
+        return RunConfig.read(self.values)
+
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder(Path(str(self.values["out"])) / str(self.values["name"]))
+
+    @property
+    def cell(self) -> Path:
+        return self.folder.path
+
+    @property
+    def server(self) -> Path:
+        return self.folder.server.path
+
+    @property
+    def own_models(self) -> Path:
+        return self.folder.sites.path
+
+    def __getattr__(self, name: str) -> Any:
+        """A value of the run-config, such as ``task`` or ``key``."""
+        try:
+            return self.values[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def changed(self, **changes: Any) -> "LocalRun":
+        return LocalRun({**self.values, **changes})
+
+
+Config = Callable[..., LocalRun]
 
 
 def configs(folder: Path, data: Path) -> Config:
@@ -32,13 +75,13 @@ def configs(folder: Path, data: Path) -> Config:
     """
     task = tiny.write_task(folder)
 
-    def make(strategy: str = "fedavg", scheme: str = "", **changes: Any) -> RunConfig:
+    def make(strategy: str = "fedavg", scheme: str = "", **changes: Any) -> LocalRun:
         text = changes.pop("recipe", None)
         if text is not None:
             path = folder / f"{strategy}.yaml"
             path.write_text(f"schema_version: 1\nname: {strategy}\nsummary: x\n{text}\n")
             strategy = str(path)
-        values = {"task": str(task), "strategy": strategy, "data": str(data), "sites": 0}
+        values: Flat = {"task": str(task), "strategy": strategy, "data": str(data), "sites": 0}
         values |= {"nodes": 3, "rounds": 2, "seed": 0, "out": str(folder / "out"), "threads": 1}
         values |= {"context": "", "key": "", "bandwidth": 0, "holdout": "", "folds": 0, "fold": 0}
         values |= {"resume": False, "initial": ""}
@@ -49,24 +92,40 @@ def configs(folder: Path, data: Path) -> Config:
                 made.save(key)
                 made.context.save(context)
             values |= {"key": str(key), "context": str(context)}
-        return RunConfig.read({**values, "name": "cell", **changes})
+        return LocalRun({**values, "name": "cell", **changes})
 
     return make
 
 
-def run(config: RunConfig, **grid: Any) -> tuple[dict[str, Any], LoopbackGrid]:
+def run(config: LocalRun, **grid: Any) -> tuple[dict[str, Any], LoopbackGrid]:
     """Run one cell; run.json and the network."""
-    network = LoopbackGrid(app, config.model_dump(), **{"nodes": 3, **grid})
-    config.server.mkdir(parents=True, exist_ok=True)
-    run_cell(network, config, Journal(config.server / "journal.jsonl"))
+    network = LoopbackGrid(app, config.values, **{"nodes": 3, **grid})
+    play(network, config)
     return json.loads((config.server / "run.json").read_text()), network
 
 
-def model(config: RunConfig, name: str = "model") -> dict[str, np.ndarray]:
+def play(network: LoopbackGrid, config: LocalRun) -> None:
+    """Run one cell on a network."""
+    folder = config.folder.server
+    folder.path.mkdir(parents=True, exist_ok=True)
+    server_app.run(network, config.config, folder, Journal(folder.journal))
+
+
+@contextmanager
+def clock(instead: Any) -> Iterator[None]:
+    """Let the server wait by another clock."""
+    with (
+        patch("ucadi_flwr.server.cohort.time", instead),
+        patch("ucadi_flwr.server.replies.time", instead),
+    ):
+        yield
+
+
+def model(config: LocalRun, name: str = "model") -> dict[str, np.ndarray]:
     return load_file(config.server / f"{name}.safetensors")
 
 
-def events(config: RunConfig, kind: str) -> list[dict[str, Any]]:
+def events(config: LocalRun, kind: str) -> list[dict[str, Any]]:
     lines = (config.server / "journal.jsonl").read_text().splitlines()
     return [event for line in lines if (event := json.loads(line))["event"] == kind]
 
@@ -95,13 +154,15 @@ def once(reply: Reply) -> Reply:
     return first
 
 
-def recipes(config: RunConfig) -> tuple[TaskRecipe, StrategyRecipe]:
+def recipes(config: LocalRun) -> tuple[TaskRecipe, StrategyRecipe]:
     return loader.load(TaskRecipe, config.task), loader.load(StrategyRecipe, config.strategy)
 
 
-def opened(config: RunConfig) -> Opened:
+def opened(config: LocalRun) -> Opened:
     """An encrypted run's result as a key holder reads it."""
-    return open_sealed(config.server / FILE, *recipes(config), SiteKey.load(Path(config.key)))
+    return open_sealed(
+        config.folder.server.sealed, *recipes(config), SiteKey.load(Path(config.key))
+    )
 
 
 def same(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> bool:

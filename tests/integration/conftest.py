@@ -14,7 +14,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ucadi_flwr.server.cohort.POLL_SECONDS", 0.001)
+    for module in ("cohort", "replies"):
+        monkeypatch.setattr(f"ucadi_flwr.server.{module}.POLL_SECONDS", 0.001)
 
 
 @pytest.fixture

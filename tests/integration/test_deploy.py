@@ -14,7 +14,7 @@ from helpers.deployment import COMMAND, SECONDS, Federation
 from helpers.federation import SIZES, configs, run, same
 
 from ucadi_flwr.deployment.control import Control
-from ucadi_flwr.exchange.sealed_run import FILE, open_sealed
+from ucadi_flwr.exchange.sealed_run import open_sealed
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
@@ -60,7 +60,7 @@ def test_a_run_gives_the_model_of_the_simulation(
     del federation.processes["submit"]
     print(f"three rounds took {time.monotonic() - begin:.0f} s")
     assert "round 3/3" in federation.said("submit")
-    assert str(out / "server" / FILE) in federation.said("submit")
+    assert str(out / "server" / "sealed.safetensors") in federation.said("submit")
     found = status(federation)
     assert found["course"]["state"] == "finished"
     assert found["course"]["round"] == 3
@@ -70,12 +70,12 @@ def test_a_run_gives_the_model_of_the_simulation(
     key = SiteKey.load(federation.kit / "a" / "encryption.key")
     task = loader.load(TaskRecipe, str(federation.task))
     strategy = loader.load(StrategyRecipe, "ucadi")
-    deployed = open_sealed(out / "server" / FILE, task, strategy, key)
+    deployed = open_sealed(out / "server" / "sealed.safetensors", task, strategy, key)
     monkeypatch.setattr("ucadi_flwr.server.cohort.POLL_SECONDS", 0.001)
     simulated = configs(tmp_path, federation.data)("ucadi", scheme="bfv", rounds=3)
     run(simulated)
     own = SiteKey.load(Path(simulated.key))
-    expected = open_sealed(simulated.server / FILE, task, strategy, own)
+    expected = open_sealed(simulated.server / "sealed.safetensors", task, strategy, own)
     assert same(deployed.state, expected.state)
     assert deployed.losses == expected.losses
 

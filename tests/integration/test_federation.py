@@ -17,6 +17,7 @@ from helpers.federation import Config, events, model, run
 from helpers.loopback_grid import LoopbackGrid
 from safetensors.torch import load_file as load_torch
 
+from ucadi_flwr import server_app as server_app_module
 from ucadi_flwr.client_app import app
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.models.factory import make_model
@@ -24,7 +25,6 @@ from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.server_app import app as server_app
-from ucadi_flwr.server_app import run_cell
 from ucadi_flwr.site.client import SiteClient
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
@@ -79,7 +79,7 @@ def test_fedavg_is_the_mean_weighted_by_examples_and_epochs(config: Config) -> N
 
         def spy(client: SiteClient, *args: Any, kept: list[Any] = kept) -> Any:
             arrays, n, metrics = fit(client, *args)
-            kept.append((n, dict(zip(client.shapes, arrays, strict=True))))
+            kept.append((n, dict(zip(client.tensors.shapes, arrays, strict=True))))
             return arrays, n, metrics
 
         made = config(strategy, name=strategy, rounds=1)
@@ -104,14 +104,14 @@ def test_the_server_app_makes_the_phantom_and_keeps_its_errors(
     text = task.read_text().replace("[left, right]", "[healthy, covid]").replace("right", "covid")
     text += "labels: {ground-glass: covid, consolidation: covid}\n"
     no_phantom = config(task=str(task), data="")
-    context = Context(1, 1, {}, RecordDict(), no_phantom.model_dump())
+    context = Context(1, 1, {}, RecordDict(), no_phantom.values)
     with pytest.raises(DataError, match="has no phantom"):
-        server_app(LoopbackGrid(app, no_phantom.model_dump(), 3), context)
+        server_app(LoopbackGrid(app, no_phantom.values, 3), context)
     assert "has no phantom" in events(no_phantom, "stopped")[0]["reason"]
     task.write_text(text + "phantom: {sites: 3, cases-per-site: 8, size: [8, 16, 16]}\n")
     made = config(data="", rounds=1)
-    context.run_config.update(made.model_dump())
-    server_app(LoopbackGrid(app, made.model_dump(), 3), context)
+    context.run_config.update(made.values)
+    server_app(LoopbackGrid(app, made.values, 3), context)
     result = json.loads((made.server / "run.json").read_text())
     assert sorted(result["models"][0]["test"]) == ["site-1", "site-2", "site-3"]
 
@@ -179,7 +179,7 @@ def test_local_epochs_make_fewer_rounds(config: Config) -> None:
 def test_answers_are_added_one_by_one(config: Config) -> None:
     """Streaming: the mean has an answer before the next one is pulled."""
     made = config(rounds=1)
-    network = LoopbackGrid(app, made.model_dump(), nodes=3)
+    network = LoopbackGrid(app, made.values, nodes=3)
     seen: list[tuple[int, int]] = []
     journal = Journal(made.server / "journal.jsonl")
     original = journal.answer
@@ -190,5 +190,5 @@ def test_answers_are_added_one_by_one(config: Config) -> None:
         original(*args)
 
     journal.answer = answer  # type: ignore[method-assign]
-    run_cell(network, made, journal)
+    server_app_module.run(network, made.config, made.folder.server, journal)
     assert seen == [(1, 2), (2, 1), (3, 0)]

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 from flwr.common.serde import message_to_proto
-from helpers.federation import Config, model, opened, recipes, run
+from helpers.federation import Config, LocalRun, model, opened, recipes, run
 from safetensors.numpy import load_file, save_file
 
 from ucadi_flwr.errors import DataError, FederationError, ProtectionError
 from ucadi_flwr.exchange.initial_model import sealed_initial_model
 from ucadi_flwr.protection.keys import SiteKey
-from ucadi_flwr.recipes.run_config import RunConfig
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
@@ -27,15 +26,15 @@ def first(config: Config) -> Path:
     return made.server / "model.safetensors"
 
 
-def sealed(config: RunConfig, path: Path, key: SiteKey | None = None) -> RunConfig:
+def sealed(config: LocalRun, path: Path, key: SiteKey | None = None) -> LocalRun:
     """The same with the file as a key holder seals it."""
     blob = sealed_initial_model(path, *recipes(config), config.seed, key or keys(config))
     out = path.with_name(f"{config.name}.sealed")
     out.write_bytes(blob)
-    return config.model_copy(update={"initial": str(out)})
+    return config.changed(initial=str(out))
 
 
-def keys(config: RunConfig) -> SiteKey:
+def keys(config: LocalRun) -> SiteKey:
     return SiteKey.load(Path(config.key))
 
 
@@ -76,7 +75,7 @@ def test_models_that_do_not_fit_are_refused_before_a_site_is_asked(
 
     def refused(error: type[Exception], match: str, **changes: Any) -> None:
         with pytest.raises(error, match=match):
-            run(made.model_copy(update=changes))
+            run(made.changed(**changes))
 
     refused(
         ProtectionError, "no sealed initial model; make one with ucadi seal", initial=str(first)
@@ -88,10 +87,10 @@ def test_models_that_do_not_fit_are_refused_before_a_site_is_asked(
     narrow = {n: v[..., :-1].copy() if v.ndim > 1 else v for n, v in load_file(first).items()}
     save_file(narrow, tmp_path / "narrow.safetensors")
     with pytest.raises(DataError, match="in the network"):
-        run(plain.model_copy(update={"initial": str(tmp_path / "narrow.safetensors")}))
+        run(plain.changed(initial=str(tmp_path / "narrow.safetensors")))
     save_file(load_file(first), tmp_path / "other.safetensors", {"classes": '["cat", "dog"]'})
     with pytest.raises(DataError, match="choose a model of the same classes"):
-        run(plain.model_copy(update={"initial": str(tmp_path / "other.safetensors")}))
+        run(plain.changed(initial=str(tmp_path / "other.safetensors")))
 
 
 def test_an_altered_one_is_refused_by_the_sites(config: Config, first: Path) -> None:

@@ -10,24 +10,21 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.common.serde import message_to_proto
-from helpers.federation import Config, events, model, run
+from helpers.federation import Config, LocalRun, events, model, play, run
 from helpers.loopback_grid import LoopbackGrid
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from ucadi_flwr.client_app import app
 from ucadi_flwr.errors import RecipeError
-from ucadi_flwr.exchange.sealed_run import FILE, open_sealed
+from ucadi_flwr.exchange.sealed_run import open_sealed
 from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.models.parts import local_names
 from ucadi_flwr.models.state import read_state
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
-from ucadi_flwr.recipes.run_config import RunConfig
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.results.journal import Journal
-from ucadi_flwr.server_app import run_cell
 from ucadi_flwr.site.client import SiteClient
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
@@ -36,15 +33,15 @@ HEAD = "local: head"
 ALL_SEALED = "{scheme: bfv, weights: encrypted, metrics: encrypted}"
 
 
-def initial(config: RunConfig) -> dict[str, np.ndarray]:
+def initial(config: LocalRun) -> dict[str, np.ndarray]:
     return read_state(make_model(loader.load(TaskRecipe, config.task), config.seed))
 
 
-def norms(config: RunConfig) -> frozenset[str]:
+def norms(config: LocalRun) -> frozenset[str]:
     return local_names(make_model(loader.load(TaskRecipe, config.task), 0), "normalisation")
 
 
-def kept(config: RunConfig, site: str, back: int = 0) -> dict[str, np.ndarray]:
+def kept(config: LocalRun, site: str, back: int = 0) -> dict[str, np.ndarray]:
     """A site's own tensors after the last round, or ``back`` rounds earlier."""
     files = (config.own_models / site / "memory").glob("*/own-*.safetensors")
     return load_file(sorted(files)[-1 - back])
@@ -112,13 +109,13 @@ def test_a_site_that_forgot_begins_its_own_tensors_anew(config: Config) -> None:
     fit = SiteClient.fit
 
     def spy(client: SiteClient, *args: Any) -> Any:
-        starts.setdefault(client.site.name, []).append(bool(client.own))
+        starts.setdefault(client.site.name, []).append(bool(client.local_state))
         return fit(client, *args)
 
-    network = LoopbackGrid(app, made.model_dump(), nodes=3, fault=forget)
+    network = LoopbackGrid(app, made.values, nodes=3, fault=forget)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SiteClient, "fit", spy)
-        run_cell(network, made, Journal(made.server / "journal.jsonl"))
+        play(network, made)
     assert starts["a"] == [False, True, True]
     assert starts["b"] == [False, True, False]
     assert not events(made, "failure")
@@ -135,7 +132,9 @@ def test_under_bfv_it_is_the_plaintext_twin_within_the_bound(config: Config, tex
     plain = model(config(name="plain"))
     task = loader.load(TaskRecipe, sealed.task)
     recipe = loader.load(StrategyRecipe, sealed.strategy)
-    opened = open_sealed(sealed.server / FILE, task, recipe, SiteKey.load(Path(sealed.key)))
+    opened = open_sealed(
+        sealed.server / "sealed.safetensors", task, recipe, SiteKey.load(Path(sealed.key))
+    )
     unit = 2.0**-26
     for name, values in opened.state.items():
         bound = (3 + 1) * unit / 2 + 3 * 2.0**-39 * 2.0**19 + 2.0**-24 * np.abs(plain[name])

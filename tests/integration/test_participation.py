@@ -6,7 +6,6 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -22,14 +21,12 @@ from flwr.app import (
 from flwr.common.constant import ErrorCode
 from helpers import tiny
 from helpers.chaos import Clock
-from helpers.federation import SIZES, Config, Reply, events, fault_at, once, run
+from helpers.federation import SIZES, Config, Reply, clock, events, fault_at, once, play, run
 from helpers.loopback_grid import LoopbackGrid
 
 from ucadi_flwr.client_app import app
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.server.cohort import Cohort
-from ucadi_flwr.server_app import run_cell
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
@@ -56,7 +53,7 @@ def test_a_site_whose_test_is_lost_is_asked_again(
     config: Config, reply: Reply, reason: str
 ) -> None:
     made = config("patient", recipe="round-timeout: 60.0", rounds=1)
-    with patch("ucadi_flwr.server.cohort.time", Clock()):
+    with clock(Clock()):
         result, _ = run(made, fault=fault_at(101, once(reply), "evaluate"))
     assert set(result["models"][0]["test"]) == {"a", "b", "c"}
     assert result["rounds"][0]["failures"] == []
@@ -98,7 +95,7 @@ def test_a_broken_image_at_one_site_in_mid_run(config: Config, tmp_path: Path) -
 
 def test_a_late_site_is_left_out(config: Config) -> None:
     made = config("hasty", recipe="round-timeout: 5.0\nmin-sites: 2", rounds=1)
-    with patch("ucadi_flwr.server.cohort.time", Clock()):
+    with clock(Clock()):
         result, _ = run(made, fault=fault_at(102, lambda _: None))
     assert result["rounds"][0]["failures"] == [{"site": "c", "reason": "no answer within 5 s"}]
     assert sorted(result["rounds"][0]["sites"]) == ["a", "b"]
@@ -198,14 +195,14 @@ def test_a_site_with_another_recipe_refuses(config: Config, tmp_path: Path) -> N
 
     run(made, fault=change_recipe)
     (failure, *_) = events(made, "failure")
-    assert "recipe mine differs from the server's (strategy-digest" in failure["reason"]
+    assert "recipe mine differs from the server's (digest" in failure["reason"]
 
 
 def test_two_nodes_cannot_be_the_same_site(config: Config) -> None:
     made = config(rounds=1)
-    network = LoopbackGrid(app, made.model_dump(), nodes=3)
+    network = LoopbackGrid(app, made.values, nodes=3)
     network.contexts[102].node_config["partition-id"] = 0
-    run_cell(network, made, Journal(made.server / "journal.jsonl"))
+    play(network, made)
     result = json.loads((made.server / "run.json").read_text())
     assert sorted(result["rounds"][0]["sites"]) == ["a", "b"]
     assert "second node" in events(made, "failure")[0]["reason"]
@@ -234,15 +231,15 @@ def test_a_node_that_does_not_say_who_it_is_is_refused(config: Config) -> None:
 
 def test_a_node_without_a_site_is_left_alone(config: Config) -> None:
     made = config(rounds=1)
-    network = LoopbackGrid(app, made.model_dump(), nodes=3)
+    network = LoopbackGrid(app, made.values, nodes=3)
     network.contexts[102].node_config["partition-id"] = 7
-    run_cell(network, made, Journal(made.server / "journal.jsonl"))
+    play(network, made)
     assert "has 3 sites; run that many nodes" in events(made, "failure")[0]["reason"]
 
 
 def test_a_site_that_joins_in_mid_run_is_greeted(config: Config) -> None:
     made = config(nodes=2, rounds=2)
-    network = LoopbackGrid(app, made.model_dump(), nodes=3)
+    network = LoopbackGrid(app, made.values, nodes=3)
     network.online = {100, 101}
     original = Cohort.register_new_nodes
     rounds = []
@@ -255,6 +252,6 @@ def test_a_site_that_joins_in_mid_run_is_greeted(config: Config) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Cohort, "register_new_nodes", register_new_nodes)
-        run_cell(network, made, Journal(made.server / "journal.jsonl"))
+        play(network, made)
     result = json.loads((made.server / "run.json").read_text())
     assert [sorted(r["sites"]) for r in result["rounds"]] == [["a", "b"], ["a", "b", "c"]]

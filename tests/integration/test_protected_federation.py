@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from flwr.app import Message, RecordDict
-from helpers.federation import SIZES, Config, events, model, opened, run, same
+from helpers.federation import SIZES, Config, LocalRun, events, model, opened, play, run, same
 from helpers.loopback_grid import LoopbackGrid
 from safetensors.numpy import load_file
 
@@ -16,7 +16,6 @@ from ucadi_flwr.aggregation.optimizers import Moments, step
 from ucadi_flwr.client_app import app
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.exchange.agreement import Agreement
-from ucadi_flwr.exchange.sealed_run import FILE
 from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.models.state import read_state, trainable_names
 from ucadi_flwr.protection.encoding import ranges
@@ -24,12 +23,9 @@ from ucadi_flwr.protection.frame import MessageContext
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.protect import make_site
 from ucadi_flwr.recipes import loader
-from ucadi_flwr.recipes.run_config import RunConfig
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.server.cohort import Cohort
-from ucadi_flwr.server_app import run_cell
 from ucadi_flwr.site.client import SiteClient
 from ucadi_flwr.site.memory import SiteMemory
 
@@ -38,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("no_pauses")
 ADAM = "server-optimizer: {name: fedadam, learning-rate: 0.01}"
 
 
-def remembered(config: RunConfig, site: str) -> dict[str, np.ndarray]:
+def remembered(config: LocalRun, site: str) -> dict[str, np.ndarray]:
     """The model that a site keeps on its disk."""
     (folder,) = (config.cell / "sites" / site / "memory").iterdir()
     model = SiteMemory(folder.parent, folder.name).model()
@@ -137,7 +133,7 @@ def test_fedadam_under_encryption_is_its_plaintext_twin(config: Config) -> None:
     _, network = run(made)
     task, recipe = loader.load(TaskRecipe, made.task), loader.load(StrategyRecipe, made.strategy)
     key, initial = SiteKey.load(Path(made.key)), read_state(make_model(task, 0))
-    stored = load_file(made.server / FILE)
+    stored = load_file(made.server / "sealed.safetensors")
     asked = next(m for m in network.pushed if m.metadata.message_type == "train")
     run_id = str(asked.content.config_records["config"]["run"])
     shapes = {name: values.shape for name, values in initial.items()}
@@ -162,7 +158,7 @@ def test_fedadam_under_encryption_is_its_plaintext_twin(config: Config) -> None:
 def test_a_late_site_and_one_that_forgot_catch_up_with_fedadam(config: Config) -> None:
     recipe = f"{ADAM}\nprotection: bfv\nmin-sites: 2"
     made = config("adam", recipe=recipe, scheme="bfv", rounds=5, nodes=2)
-    network = LoopbackGrid(app, made.model_dump(), nodes=3)
+    network = LoopbackGrid(app, made.values, nodes=3)
     network.online = {100, 101}
     register_new_nodes, calls = Cohort.register_new_nodes, []
 
@@ -176,7 +172,7 @@ def test_a_late_site_and_one_that_forgot_catch_up_with_fedadam(config: Config) -
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Cohort, "register_new_nodes", scene)
-        run_cell(network, made, Journal(made.server / "journal.jsonl"))
+        play(network, made)
     result = json.loads((made.server / "run.json").read_text())
     took_part = [sorted(r["sites"]) for r in result["rounds"]]
     assert took_part == [["a", "b"], ["a", "b"], ["a", "b", "c"], ["b", "c"], ["a", "b", "c"]]

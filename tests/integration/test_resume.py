@@ -8,18 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 from flwr.app import Array, Error, Message
-from helpers.federation import Config, events, model, opened, run, same
+from helpers.federation import Config, LocalRun, events, model, opened, play, run, same
 from helpers.loopback_grid import LoopbackGrid
 from safetensors import SafetensorError
 
-from ucadi_flwr import files as atomic
 from ucadi_flwr.client_app import app
 from ucadi_flwr.errors import FederationError
+from ucadi_flwr.files import atomic
 from ucadi_flwr.protection.keys import SiteKey
-from ucadi_flwr.recipes.run_config import RunConfig
-from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.server.checkpoints import KEPT
-from ucadi_flwr.server_app import run_cell
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
@@ -53,7 +50,7 @@ def killing(kind: str, group: str) -> Callable[[int, Message], Message]:
     return fault
 
 
-def state(config: RunConfig) -> dict[str, np.ndarray]:
+def state(config: LocalRun) -> dict[str, np.ndarray]:
     if not config.context:
         return model(config, "model-b" if "local" in config.strategy else "model")
     found = opened(config)
@@ -61,11 +58,11 @@ def state(config: RunConfig) -> dict[str, np.ndarray]:
     return found.state
 
 
-def resumed(config: RunConfig, **grid: Any) -> tuple[dict[str, Any], LoopbackGrid]:
-    return run(config.model_copy(update={"resume": True}), **grid)
+def resumed(config: LocalRun, **grid: Any) -> tuple[dict[str, Any], LoopbackGrid]:
+    return run(config.changed(resume=True), **grid)
 
 
-def made(config: Config, strategy: str, **changes: Any) -> RunConfig:
+def made(config: Config, strategy: str, **changes: Any) -> LocalRun:
     if strategy == "adam":
         changes["recipe"] = ADAM
     scheme = "bfv" if strategy in ("ucadi", "adam") else ""
@@ -202,7 +199,7 @@ def test_another_run_s_checkpoint_is_refused(
         other.context.save(tmp_path / "other.context")
         change = {"context": str(tmp_path / "other.context")}
     with pytest.raises(FederationError, match=rf"is of another run \({what} differ\)"):
-        resumed(broken.model_copy(update=change))
+        resumed(broken.changed(**change))
 
 
 def test_a_recipe_that_changed_is_refused(config: Config) -> None:
@@ -351,13 +348,9 @@ def test_two_processes_do_not_serve_one_run(config: Config) -> None:
 
     made_run = made(config, "fedavg")
     made_run.server.mkdir(parents=True)
-    refused = pytest.raises(FederationError, match="another process is at work there; wait")
+    refused = pytest.raises(FederationError, match="another process is working there; wait")
     with held(made_run.server, "x"), refused, held(made_run.server, "wait"):
         pass
     with held(made_run.server, "x"):
         pass
-    run_cell(
-        LoopbackGrid(app, made_run.model_dump(), nodes=3),
-        made_run,
-        Journal(made_run.server / "journal.jsonl"),
-    )
+    play(LoopbackGrid(app, made_run.values, nodes=3), made_run)

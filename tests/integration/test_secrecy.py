@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.federation import SIZES, Config, run
+from helpers.federation import SIZES, Config, LocalRun, run
 from helpers.loopback_grid import LoopbackGrid
 
 from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.models.state import read_state
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
-from ucadi_flwr.recipes.run_config import RunConfig
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.site.client import SiteClient
 
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("no_pauses")
 ADAM = "server-optimizer: {name: fedadam, learning-rate: 0.01}"
 
 
-def everything_at_the_server(config: RunConfig, network: LoopbackGrid) -> bytes:
+def everything_at_the_server(config: LocalRun, network: LoopbackGrid) -> bytes:
     """Its folder, its journal, and every message that it sent or got, in Flower's wire format."""
     from flwr.common.serde import message_to_proto
 
@@ -42,11 +41,11 @@ def test_the_server_never_has_a_key_a_model_or_a_size(
 
     def spy_fit(client: SiteClient, parameters: Any, *args: Any) -> Any:
         result = fit(client, parameters, *args)
-        states.append(dict(zip(client.shapes, result[0], strict=True)))
+        states.append(dict(zip(client.tensors.shapes, result[0], strict=True)))
         return result
 
     def spy_evaluate(client: SiteClient, parameters: Any, *args: Any) -> Any:
-        states.append(dict(zip(client.shapes, parameters, strict=True)))
+        states.append(dict(zip(client.tensors.shapes, parameters, strict=True)))
         return evaluate(client, parameters, *args)
 
     with pytest.MonkeyPatch.context() as patch:

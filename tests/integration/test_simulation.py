@@ -18,6 +18,7 @@ import psutil
 import pytest
 from helpers import dicom_factory, federation, tiny
 from helpers.dicom_factory import truncate
+from helpers.federation import LocalRun, play
 from helpers.loopback_grid import LoopbackGrid
 from safetensors.numpy import load_file
 
@@ -26,12 +27,9 @@ from ucadi_flwr.client_app import app
 from ucadi_flwr.exchange.sealed_run import open_sealed
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
-from ucadi_flwr.recipes.run_config import RunConfig
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.results.experiment import read_results
-from ucadi_flwr.results.journal import Journal
-from ucadi_flwr.server_app import run_cell
 from ucadi_flwr.simulation.engine import MARK, Engine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,16 +151,18 @@ def test_if_every_cell_fails_the_first_error_is_told(
 def test_the_engine_s_model_is_the_loopback_s_bit_for_bit(experiment: Path) -> None:
     """Other processes, another order of answers, the same bits."""
     out = experiment / "out"
-    config = RunConfig(
-        task=str(out / "recipes" / "task.yaml"),
-        strategy=str(out / "recipes" / "strategy-fedavg.yaml"),
-        data=str(experiment / "data"),
-        sites=0, nodes=2, rounds=1, seed=0, out=str(experiment / "again"), name="x",
-        threads=max(1, len(os.sched_getaffinity(0)) // 2), context="", key="", bandwidth=0,
-        holdout="", folds=0, fold=0, initial="", resume=False,
-    )  # fmt: skip
-    network = LoopbackGrid(app, config.model_dump(), 2, order=lambda replies: replies[::-1])
-    run_cell(network, config, Journal(config.server / "journal.jsonl"))
+    config = LocalRun({
+        "task": str(out / "recipes" / "task.yaml"),
+        "strategy": str(out / "recipes" / "strategy-fedavg.yaml"),
+        "data": str(experiment / "data"),
+        "sites": 0, "nodes": 2, "rounds": 1, "seed": 0, "name": "x",
+        "out": str(experiment / "again"),
+        "threads": max(1, len(os.sched_getaffinity(0)) // 2), "context": "", "key": "",
+        "bandwidth": 0,
+        "holdout": "", "folds": 0, "fold": 0, "initial": "", "resume": False,
+    })  # fmt: skip
+    network = LoopbackGrid(app, config.values, 2, order=lambda replies: replies[::-1])
+    play(network, config)
     there = load_file(out / "fedavg" / "seed0" / "server" / "model.safetensors")
     here = load_file(config.server / "model.safetensors")
     assert all(np.array_equal(there[name], here[name]) for name in there)

@@ -12,6 +12,7 @@ from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.results.features import read_features
+from ucadi_flwr.results.layout import RunFolder
 from ucadi_flwr.site.client import SiteClient
 
 
@@ -23,15 +24,15 @@ def test_a_site_keeps_features_only_where_it_keeps_predictions(tmp_path: Path) -
     arrays = list(read_state(make_model(task, seed=0)).values())
     kept = tmp_path / "cell" / "features" / "all" / "a.safetensors"
 
-    def evaluate(predictions: Path | None, trained_at: str, tested: str) -> set[str]:
-        client = SiteClient(task, strategy, site, tmp_path / "cache", predictions)
+    def evaluate(results: RunFolder | None, trained_at: str, tested: str) -> set[str]:
+        client = SiteClient(task, strategy, site, tmp_path / "cache", results)
         config = {"trained-at": trained_at, "tested": tested, "seed": 0, "rounds": 1}
         _, _, found = client.evaluate(arrays, config)
         return set(found)
 
     answer = evaluate(None, "all", "test")
     assert not (tmp_path / "cell").exists()
-    folder = tmp_path / "cell" / "predictions"
+    folder = RunFolder(tmp_path / "cell")
     evaluate(folder, "a", "test")
     assert not kept.exists()
     assert evaluate(folder, "all", "test") == answer == {"counts"}

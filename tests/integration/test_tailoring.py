@@ -7,7 +7,7 @@ import pytest
 import torch
 from flwr.app import Message
 from flwr.common.serde import message_to_proto
-from helpers.federation import SIZES, Config, events, model, run, same
+from helpers.federation import SIZES, Config, LocalRun, events, model, play, run, same
 from helpers.loopback_grid import LoopbackGrid
 from safetensors import safe_open
 from safetensors.numpy import load_file
@@ -17,17 +17,14 @@ from ucadi_flwr.data.dataset import training_set
 from ucadi_flwr.data.sites import open_sites
 from ucadi_flwr.errors import RecipeError
 from ucadi_flwr.evaluation.counts import Counts
-from ucadi_flwr.exchange.sealed_run import FILE, open_sealed
+from ucadi_flwr.exchange.sealed_run import open_sealed
 from ucadi_flwr.models.factory import make_model, set_schedule
 from ucadi_flwr.models.state import read_state, write_state
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
-from ucadi_flwr.recipes.run_config import RunConfig
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.results.predictions import read_predictions
-from ucadi_flwr.server_app import run_cell
 from ucadi_flwr.site.client import derived_seed
 from ucadi_flwr.training.local import LocalWork, train
 
@@ -39,7 +36,7 @@ PLAIN = "tailoring: {epochs: 2, fine-tune: all}"
 ALIGNED = "tailoring: {epochs: 2, fine-tune: all, alignment: {mu: 50.0, decay: exponential}}"
 
 
-def own(config: RunConfig, site: str) -> dict[str, np.ndarray]:
+def own(config: LocalRun, site: str) -> dict[str, np.ndarray]:
     return load_file(config.own_models / f"{site}.safetensors")
 
 
@@ -78,11 +75,11 @@ def test_without_mu_it_is_plain_training_from_the_global_model(config: Config) -
     run(made)
     run(zero)
     task = loader.load(TaskRecipe, made.task)
-    site = open_sites(made.data_folder, task)["b"]
+    site = open_sites(Path(made.data), task)["b"]
     network = make_model(task, 0)
     write_state(network, floats(model(made)))
     seed = derived_seed(0, "b", 3)
-    dataset = training_set(site, task, made.folder / "cache", seed)
+    dataset = training_set(site, task, Path(made.out) / "cache", seed)
     set_schedule(network, 2 * -(-len(dataset) // 4))
     work = LocalWork(first_epoch=0, epochs=2, total_epochs=2, seed=seed)
     train(network, dataset, task.training, work, torch.device("cpu"))
@@ -115,7 +112,7 @@ def test_hold_outs_test_the_global_model(config: Config) -> None:
     assert set(result["models"][0]["test"]) == {"a", "b", "c"}
     assert {p.stem for p in made.own_models.glob("*.safetensors")} == {"a", "b"}
 
-    def predictions(config: RunConfig, site: str) -> bytes:
+    def predictions(config: LocalRun, site: str) -> bytes:
         return (config.cell / "predictions" / "all" / f"{site}.csv").read_bytes()
 
     plain = config(name="plain")
@@ -129,7 +126,9 @@ def test_encrypted_the_counts_are_those_of_the_tailored_models(config: Config) -
     assert result["models"] == []
     task = loader.load(TaskRecipe, made.task)
     recipe = loader.load(StrategyRecipe, made.strategy)
-    opened = open_sealed(made.server / FILE, task, recipe, SiteKey.load(Path(made.key)))
+    opened = open_sealed(
+        made.server / "sealed.safetensors", task, recipe, SiteKey.load(Path(made.key))
+    )
     assert opened.counts is not None
     total = None
     for site in SIZES:
@@ -198,12 +197,14 @@ def test_a_run_s_name_that_is_a_path_is_refused(
 
     run_deployed(made, data, tmp_path, [], called="../../x")
     reasons = {event["reason"] for event in events(made, "failure")}
-    assert reasons == {"FederationError: '../../x' is no run: 32 hexadecimal digits"}
+    assert reasons == {
+        "FederationError: the message's terms: run: String should match pattern '^[0-9a-f]{32}$'"
+    }
     assert not list(tmp_path.rglob("[abc].safetensors"))
 
 
 def run_deployed(
-    made: RunConfig, data: Path, places: Path, runs: list[str], called: str = ""
+    made: LocalRun, data: Path, places: Path, runs: list[str], called: str = ""
 ) -> None:
     """Every node has its own folders; ``runs`` is told what the messages call the run.
 
@@ -216,10 +217,10 @@ def run_deployed(
         runs.append(str(message.content.config_records["config"].get("run", "")))
         return message
 
-    network = LoopbackGrid(app, made.model_dump(), nodes=3, fault=note)
+    network = LoopbackGrid(app, made.values, nodes=3, fault=note)
     for i, site in enumerate(SIZES):
         own = {"site": site, "data-dir": str(data / site), "threads": 1}
         network.contexts[100 + i].node_config.update(
             {**own, "cache-dir": str(places / site / "cache")}
         )
-    run_cell(network, made, Journal(made.server / "journal.jsonl"))
+    play(network, made)

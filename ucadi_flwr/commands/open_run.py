@@ -11,6 +11,7 @@ from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
+from ucadi_flwr.results.layout import ServerFolder, model_name
 
 
 def open_run(
@@ -22,13 +23,13 @@ def open_run(
 ) -> None:
     """Open the model of an encrypted run with the sites' key, and say how it tested."""
     from ucadi_flwr.evaluation.metrics import from_counts
-    from ucadi_flwr.exchange.sealed_run import FILE, open_sealed
+    from ucadi_flwr.exchange.sealed_run import open_sealed
     from ucadi_flwr.models.files import save_model
 
     recipe, found = loader.load(TaskRecipe, task), loader.load(StrategyRecipe, strategy)
-    opened = open_sealed(run / FILE, recipe, found, SiteKey.load(key))
-    if (output / "model.safetensors").exists():
-        raise DataError(f"{output / 'model.safetensors'} exists already; it is not overwritten")
+    opened = open_sealed(ServerFolder(run).sealed, recipe, found, SiteKey.load(key))
+    if (model_file := output / model_name(ALL_SITES)).exists():
+        raise DataError(f"{model_file} exists already; it is not overwritten")
     output.mkdir(parents=True, exist_ok=True)
     model = save_model(output, ALL_SITES, opened.state, recipe, opened.local)
     print(f"model: {output / model['file']}")

@@ -7,6 +7,7 @@ import typer
 
 from ucadi_flwr.report.events import write_events
 from ucadi_flwr.results.experiment import read_results
+from ucadi_flwr.results.layout import ExperimentFolder
 
 
 def report(
@@ -25,5 +26,5 @@ def report(
     from ucadi_flwr.report.publish import publish
 
     if tensorboard is not None:
-        write_events(read_results(out / "results.json"), tensorboard)
+        write_events(read_results(ExperimentFolder(out).results), tensorboard)
     print(f"report: {publish(out, readers, reference)}")

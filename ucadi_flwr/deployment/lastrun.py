@@ -9,6 +9,7 @@ from typing import Any
 from ucadi_flwr.files.atomic import replacing
 from ucadi_flwr.files.locks import in_use
 from ucadi_flwr.results.journal import Event, read_journal
+from ucadi_flwr.results.layout import RunFolder
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,13 @@ class LastRun:
 
     @property
     def journal(self) -> Path:
-        """Where the run says how far it is."""
-        return Path(self.out) / "server" / "journal.jsonl"
+        """Where the run writes how far it is."""
+        return RunFolder(Path(self.out)).server.journal
 
     @property
     def finished(self) -> bool:
         """Whether its last file is written."""
-        return (Path(self.out) / "server" / "run.json").is_file()
+        return RunFolder(Path(self.out)).server.finished
 
 
 @dataclass(frozen=True)

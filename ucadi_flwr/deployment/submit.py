@@ -15,18 +15,15 @@ from ucadi_flwr.deployment.kit.kits import ServerKit
 from ucadi_flwr.deployment.lastrun import LastRun
 from ucadi_flwr.deployment.state import open_state
 from ucadi_flwr.errors import FederationError, RecipeError, UcadiError
-from ucadi_flwr.exchange.sealed_run import FILE
 from ucadi_flwr.processes.children import Children, environment, last_line
 from ucadi_flwr.processes.flower_app import manifest
 from ucadi_flwr.processes.progress import Progress, Watch
 from ucadi_flwr.protection.keys import NO_KEY
 from ucadi_flwr.recipes import loader
-from ucadi_flwr.recipes.run_config import RunConfig, number_of_rounds
+from ucadi_flwr.recipes.run_config import RunConfig, RunSettings, ServerSettings, number_of_rounds
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-
-ELSEWHERE = "at the sites"
-"""The run's ``data``: with none named, a server would make a phantom of its own."""
+from ucadi_flwr.results.layout import RunFolder, ServerFolder
 
 _STARTED = re.compile(r"Successfully started run (\d{1,20})")
 
@@ -56,8 +53,9 @@ def submit(folder: Path, state: Path | None, order: Order) -> list[Path]:
     control = Control(place)
     if not control.connected:
         raise FederationError(f"{place.folder}: no server ran here; start ucadi server first")
-    config.server.mkdir(parents=True, exist_ok=order.resume)
-    log = config.folder / "flower.log"
+    run_folder = RunFolder(Path(config.server.out))
+    run_folder.server.path.mkdir(parents=True, exist_ok=order.resume)
+    log = run_folder.log
     before = log.stat().st_size if log.exists() else 0
     name = order.strategy
     with (
@@ -65,16 +63,16 @@ def submit(folder: Path, state: Path | None, order: Order) -> list[Path]:
         Children(environment(place.flower), status=128 + signal.SIGTERM) as children,
         Progress() as progress,
     ):
-        (Path(app) / "pyproject.toml").write_text(manifest(config.model_dump()), encoding="utf-8")
+        (Path(app) / "pyproject.toml").write_text(manifest(config.flat()), encoding="utf-8")
         progress.plan({name: rounds})
-        with progress.cell(name, config.server / "journal.jsonl") as watch:
+        with progress.cell(name, run_folder.server.journal) as watch:
             process = children.start(["flwr", "run", app, CONNECTION, "--stream"], log)
             run = None
             try:
-                while process.poll() is None and not over(config, watch):
+                while process.poll() is None and not over(run_folder.server, watch):
                     watch.poll()
                     if run is None and (number := started(log, before)):
-                        run = LastRun(order.task, name, config.out, number)
+                        run = LastRun(order.task, name, config.server.out, number)
                         lastrun.save(place.last_run, run)
                     time.sleep(0.3)
             except BaseException:
@@ -83,7 +81,7 @@ def submit(folder: Path, state: Path | None, order: Order) -> list[Path]:
                         control.stop_run(run.run)
                     lastrun.save(place.last_run, replace(run, stopped=True))
                 raise
-    return results(config, watch, log)
+    return results(run_folder.server, watch, log)
 
 
 def prepare(kit: ServerKit, order: Order) -> tuple[RunConfig, int]:
@@ -112,37 +110,30 @@ def prepare(kit: ServerKit, order: Order) -> tuple[RunConfig, int]:
     if order.initial is not None and not order.initial.is_file():
         raise FederationError(f"{order.initial}: no such file to begin with")
     out = order.out.resolve()
-    if (out / "server" / "run.json").exists() or ((out / "server").exists() and not order.resume):
+    server = RunFolder(out).server
+    if server.finished or (server.path.exists() and not order.resume):
         raise FederationError(
             f"{out} has a run already; name another --out, or go on with it by --resume if it did "
             "not finish"
         )
     config = RunConfig(
-        task=order.task,
-        strategy=order.strategy,
-        data=ELSEWHERE,
-        sites=0,
-        holdout="",
-        folds=0,
-        fold=0,
-        nodes=order.sites or members,
-        rounds=order.rounds,
-        seed=order.seed,
-        initial=str(order.initial.resolve()) if order.initial else "",
-        out=str(out),
-        name="",
-        threads=1,
-        context="" if scheme == NO_KEY.scheme else str(kit.folder / layout.SERVER_CONTEXT),
-        key="",
-        resume=order.resume,
-        bandwidth=0,
+        RunSettings(task=order.task, strategy=order.strategy, rounds=order.rounds, seed=order.seed),
+        ServerSettings(
+            out=str(out),
+            name="",
+            nodes=order.sites or members,
+            context="" if scheme == NO_KEY.scheme else str(kit.folder / layout.SERVER_CONTEXT),
+            initial=str(order.initial.resolve()) if order.initial else "",
+            resume=order.resume,
+            bandwidth=0,
+        ),
     )
     return config, order.rounds or number_of_rounds(task, strategy)
 
 
-def over(config: RunConfig, watch: Watch) -> bool:
+def over(server: ServerFolder, watch: Watch) -> bool:
     """Whether the run has said its last word; Flower takes up to a minute to see that it ended."""
-    return bool(watch.stopped) or (config.server / "run.json").is_file()
+    return bool(watch.stopped) or server.finished
 
 
 def started(log: Path, before: int = 0) -> str:
@@ -156,14 +147,13 @@ def started(log: Path, before: int = 0) -> str:
     return found[1] if found else ""
 
 
-def results(config: RunConfig, watch: Watch, log: Path) -> list[Path]:
+def results(server: ServerFolder, watch: Watch, log: Path) -> list[Path]:
     """The run's files; Flower's exit status says nothing, its own last file does."""
     if watch.stopped:
         raise FederationError(f"the run stopped: {watch.stopped}; --resume goes on with it")
-    if not (config.server / "run.json").is_file():
+    if not server.finished:
         raise FederationError(
             "the run ended without a result or a reason; was its process killed? Flower said last: "
             f"{last_line(log)}; see {log}; --resume goes on with it"
         )
-    models = sorted(config.server.glob("model*.safetensors"))
-    return [p for p in (config.server / "run.json", config.server / FILE, *models) if p.exists()]
+    return [path for path in (server.result, server.sealed, *server.models) if path.exists()]

@@ -57,7 +57,7 @@ def sealed_initial_model(
     return seal_initial(key, shared)
 
 
-def begin(
+def initial_arrays(
     path: Path | None,
     model: nn.Module,
     task: TaskRecipe,

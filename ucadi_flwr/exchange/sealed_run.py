@@ -32,7 +32,6 @@ from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 
-FILE = "sealed.safetensors"
 _FORMAT = "ucadi-sealed-2"
 _SEED = re.compile("[0-9]{1,19}")
 
@@ -51,7 +50,7 @@ class Opened:
 
 
 def write_sealed(
-    folder: Path,
+    path: Path,
     agreement: Agreement,
     task: TaskRecipe,
     initial: Mapping[str, NDArray[Any]],
@@ -72,7 +71,7 @@ def write_sealed(
         "strategy-digest": loader.digest(agreement.recipe),
         "seed": str(seed),
     }
-    with replacing(folder / FILE) as partial:
+    with replacing(path) as partial:
         save_file({**arrays, **{f"initial/{n}": v for n, v in initial.items()}}, partial, metadata)
 
 

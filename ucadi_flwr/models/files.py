@@ -16,6 +16,7 @@ from ucadi_flwr.models.state import read_state, write_state
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.recipes.task import TaskRecipe
+from ucadi_flwr.results.layout import model_name
 
 
 def save_model(
@@ -30,7 +31,7 @@ def save_model(
     ``local`` names the tensors that stayed at the sites: the file has their initial values, and
     its metadata says which they are.
     """
-    name = "model.safetensors" if trained_at == ALL_SITES else f"model-{trained_at}.safetensors"
+    name = model_name(trained_at)
     metadata = {"local": json.dumps(sorted(local))} if local else {}
     _write(folder / name, state, task, {"trained-at": trained_at, **metadata})
     digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()

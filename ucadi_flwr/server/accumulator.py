@@ -52,10 +52,44 @@ class Accumulator:
         self.sums[key].add(contribution, sender)
         self.seconds += time.perf_counter() - begin
 
+    def add_update(
+        self, reply: Message, member: str, trained_at: str, declared: int | None
+    ) -> SiteRecord:
+        """Add a site's update, and its loss where losses are encrypted; what it says of itself.
+
+        Args:
+            reply: to training.
+            member: the name in the sum: the site's, or that of all sites where images are pooled.
+            trained_at: whose model it is.
+            declared: the number of cases that it must have, if known.
+        """
+        answer = self.record(reply, declared)
+        if self.agreement.recipe.protection.metrics == "encrypted":
+            self.add(reply.content, "losses", member)
+        self.add(reply.content, "model", member, trained_at)
+        return answer
+
     def members(self, purpose: Purpose) -> set[str]:
         """Who is in the sum of all sites."""
-        found = self.sums.get((purpose, ALL_SITES))
-        return set(found.members) if found else set()
+        total = self.sums.get((purpose, ALL_SITES))
+        return set(total.members) if total else set()
+
+    def result(self, purpose: Purpose, trained_at: str = ALL_SITES) -> bytes:
+        """One sum, as bytes for every site; raise below the quorum."""
+        return self.sums[purpose, trained_at].result()
+
+    def models(self) -> dict[str, bytes]:
+        """Whose model → its sum, for all that have a member."""
+        return {
+            trained_at: total.result()
+            for (purpose, trained_at), total in self.sums.items()
+            if purpose == "model" and total.members
+        }
+
+    def losses(self) -> dict[str, bytes]:
+        """``losses/round.attempt`` → the sum of encrypted losses, if any were sent."""
+        total = self.sums.get(("losses", ALL_SITES))
+        return {f"losses/{self.name}": total.result()} if total and total.members else {}
 
     def asks_for_ranges(self, reply: Message) -> str:
         """Take up a site's wish for wider ranges; why it has it, or '' if it has none."""

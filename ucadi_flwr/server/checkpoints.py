@@ -11,7 +11,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +22,7 @@ from ucadi_flwr.exchange.agreement import parse_name
 from ucadi_flwr.files.atomic import replacing
 from ucadi_flwr.files.limits import CHECKPOINT_MANIFEST_BYTES
 from ucadi_flwr.results.rounds import RoundRecord
+from ucadi_flwr.server.state import RunState
 
 KEPT = 2
 """So many rounds can be gone back to; what is older is removed."""
@@ -31,7 +32,7 @@ _MANIFEST = re.compile(r"round-([0-9]{5})\.json")
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class Identity(BaseModel):
+class RunIdentity(BaseModel):
     """What a run is; one that differs in any of it cannot go on from another's checkpoint."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,7 +51,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["ucadi-checkpoint-1"] = "ucadi-checkpoint-1"
-    identity: Identity
+    identity: RunIdentity
     run: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
     starts: int = Field(ge=1, le=8_000)
     round: int = Field(ge=1)
@@ -60,42 +61,23 @@ class Manifest(BaseModel):
 
 
 @dataclass(frozen=True)
-class RunState:
-    """How far a run is: its rounds so far, and the sums by model and by other purposes."""
-
-    ledger: list[RoundRecord]
-    models: Mapping[str, Mapping[str, bytes]] = field(repr=False)
-    others: Mapping[str, bytes] = field(repr=False)
-
-    def until(self, server_round: int) -> "RunState":
-        """The same without the ledger and others of later rounds; the models are as they are."""
-        ledger = [record for record in self.ledger if record.round <= server_round]
-        others = {
-            name: content
-            for name, content in self.others.items()
-            if parse_name(name.rpartition("/")[2])[0] <= server_round
-        }
-        return RunState(ledger, self.models, others)
-
-
-@dataclass(frozen=True)
 class RunStart:
-    """What a process begins with: the run's number, how many served it before, and its course."""
+    """What a process starts with: the run's number, how many served it before, and its state."""
 
     run: str
     starts: int = 0
-    course: RunState | None = None
+    state: RunState | None = None
 
 
 class Checkpoints:
-    """The checkpoints in a folder, of one run."""
+    """The checkpoints in a folder, of one run; ``keep_all`` is the state's."""
 
-    def __init__(self, folder: Path, identity: Identity) -> None:
-        self.folder, self.identity = folder, identity
+    def __init__(self, folder: Path, identity: RunIdentity, keep_all: bool) -> None:
+        self.folder, self.identity, self._keep_all = folder, identity, keep_all
         self._run, self._starts = secrets.token_hex(16), 0
 
-    def begin(self) -> RunStart:
-        """A new run. Raises :class:`FederationError` if an unfinished one would be lost."""
+    def start(self) -> RunStart:
+        """Start a new run. Raises :class:`FederationError` if an unfinished one would be lost."""
         if self._manifests():
             raise FederationError(
                 f"{self.folder}: a run did not finish here; resume it, or choose another --out"
@@ -103,20 +85,20 @@ class Checkpoints:
         return RunStart(self._run)
 
     def resume(self) -> RunStart:
-        """Go on from the newest checkpoint; a new run if there is none.
+        """Continue from the newest checkpoint; start a new run if there is none.
 
         Raises :class:`FederationError` where it is another run's, damaged or altered.
         """
         manifest = self.newest()
         if manifest is None:
             return RunStart(self._run)
-        course = self.course(manifest)
+        state = self.state(manifest)
         self._run, self._starts = manifest.run, manifest.starts
         self._write(manifest.model_copy(update={"starts": manifest.starts + 1}))
-        return RunStart(self._run, self._starts, course)
+        return RunStart(self._run, self._starts, state)
 
     def newest(self) -> Manifest | None:
-        """The checkpoint to go on from; None if there is none.
+        """The checkpoint to continue from; None if there is none.
 
         Raises :class:`FederationError` where it is another run's, damaged or altered.
         """
@@ -132,43 +114,44 @@ class Checkpoints:
             )
         return manifest
 
-    def course(self, manifest: Manifest) -> RunState:
-        """What the manifest names, every sum checked."""
+    def state(self, manifest: Manifest) -> RunState:
+        """The state that a manifest describes, every sum checked."""
         models = {
-            where: {name: self._blob(digest) for name, digest in sums.items()}
-            for where, sums in manifest.models.items()
+            trained_at: {name: self._blob(sums[name]) for name in sorted(sums, key=parse_name)}
+            for trained_at, sums in manifest.models.items()
         }
         others = {name: self._blob(digest) for name, digest in manifest.others.items()}
-        return RunState(list(manifest.ledger), models, others)
+        return RunState(self._keep_all, tuple(manifest.ledger), models, others)
 
-    def save(self, course: RunState) -> None:
-        """Write the checkpoint of the newest round; those of later ones are given up.
+    def save(self, state: RunState) -> None:
+        """Write the checkpoint of the newest round; checkpoints of later rounds are removed.
 
         Of earlier ones :data:`KEPT` stay. Raises :class:`FederationError` if the disk does not take
         it; the one before stays.
         """
-        if not course.ledger:
+        if not state.rounds:
             self.clear()
             return
+        newest = state.rounds[-1].round
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             manifest = Manifest(
                 identity=self.identity,
                 run=self._run,
                 starts=self._starts + 1,
-                round=course.ledger[-1].round,
-                models={where: self._keep(sums) for where, sums in course.models.items()},
-                others=self._keep(course.others),
-                ledger=course.ledger,
+                round=newest,
+                models={where: self._keep(sums) for where, sums in state.models.items()},
+                others=self._keep(state.others),
+                ledger=list(state.rounds),
             )
             self._write(manifest)
             for path in self._manifests():
-                if path.name > self._path(manifest.round).name:
+                if path.name > self._path(newest).name:
                     path.unlink()
             self._prune()
         except OSError as error:
             raise FederationError(
-                f"the checkpoint of round {course.ledger[-1].round} cannot be written "
+                f"the checkpoint of round {newest} cannot be written "
                 f"({error.strerror or error}) in {self.folder}; make room and resume, the round "
                 "before is safe"
             ) from None

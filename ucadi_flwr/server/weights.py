@@ -1,83 +1,86 @@
-"""W, the sum of the sites' weights, found without the server's learning any of them."""
+"""W, the sum of the sites' weights, computed without the server's learning any of them."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from ucadi_flwr.errors import FederationError, QuorumError, UcadiError
-from ucadi_flwr.exchange.agreement import Agreement
-from ucadi_flwr.protection.keys import ServerContext
-from ucadi_flwr.recipes.base import ALL_SITES
+from ucadi_flwr.errors import QuorumError, UcadiError
+from ucadi_flwr.exchange.terms import WeightTerms
+from ucadi_flwr.exchange.wire import blob_record
 from ucadi_flwr.server.accumulator import Accumulator
-from ucadi_flwr.server.cohort import REGISTRATION_SECONDS, Cohort, Failure
+from ucadi_flwr.server.cohort import REGISTRATION_SECONDS, Cohort, Member
+from ucadi_flwr.server.replies import SiteFailure
 
 
-class WeightExchange:
-    """Each site seals its weight, the server adds up, and the sum goes out with the round.
+@dataclass(frozen=True)
+class WeightSum:
+    """A sum of encrypted weights; it holds from round to round while its members stay.
 
-    It holds from round to round, until a site that was not in it comes or one fails.
-    ``left_out(site, reason, passing)`` is told who could not be added.
+    ``failures``: the sites that were asked and are not in it.
     """
 
-    def __init__(
-        self,
-        agreement: Agreement,
-        context: ServerContext,
-        cohort: Cohort,
-        left_out: Callable[[str, str, bool], None],
-    ) -> None:
-        self.agreement, self.context, self.cohort = agreement, context, cohort
-        self._left_out, self._reasons = left_out, list[str]()
-        self._tally: Accumulator | None = None
+    name: str
+    members: frozenset[str]
+    total: bytes
+    failures: tuple[SiteFailure, ...] = ()
 
-    def forget(self) -> None:
-        """Ask again before the next round."""
-        self._tally = None
+    @property
+    def record(self) -> ArrayRecord:
+        """The sum as it goes out with the round: ``round.attempt`` of its exchange → bytes."""
+        return blob_record({self.name: self.total})
 
-    def total(self) -> dict[str, bytes]:
-        """``round.attempt`` of the exchange → the sum."""
-        if self._tally is None:
-            raise FederationError("the weights were not exchanged")
-        return {self._tally.name: self._tally.sums["weights", ALL_SITES].result()}
-
-    def exchange(
-        self, grid: Grid, chosen: list[tuple[int, str]], config: ConfigRecord, name: str
-    ) -> list[tuple[int, str]]:
-        """Those of the chosen (node, site) whose weight is in the sum; at least the quorum."""
-        recipe = self.agreement.recipe
-        if self._tally is None or {s for _, s in chosen} - self._tally.members("weights"):
-            self._tally = self._ask(grid, chosen, config, name)
-        members = self._tally.members("weights")
-        if len(members) < recipe.min_sites:
+    def of_members(self, members: Sequence[Member], quorum: int) -> list[Member]:
+        """Those of ``members`` that are in it; raise :class:`QuorumError` if it has too few."""
+        if len(self.members) < quorum:
+            reasons = "; ".join(f"{failure.site}: {failure.reason}" for failure in self.failures)
             raise QuorumError(
-                f"round {name.partition('.')[0]}: {len(members)} sites gave their weight "
-                f"({', '.join(sorted(members)) or 'none'}) and min-sites is {recipe.min_sites}; "
-                f"left out: {'; '.join(self._reasons)}"
+                f"round {self.name.partition('.')[0]}: {len(self.members)} sites gave their weight "
+                f"({', '.join(sorted(self.members)) or 'none'}) and min-sites is {quorum}; "
+                f"left out: {reasons}"
             )
-        return [(node, site) for node, site in chosen if site in members]
+        return [(node, site) for node, site in members if site in self.members]
 
-    def _ask(
-        self, grid: Grid, chosen: list[tuple[int, str]], config: ConfigRecord, name: str
-    ) -> Accumulator:
-        tally = Accumulator(self.agreement, self.context, name)
-        seconds = min(self.agreement.recipe.round_timeout, REGISTRATION_SECONDS)
-        group = name.partition(".")[0]
-        asked = ConfigRecord({**config, "run": self.agreement.run, "exchange": name})
-        content = RecordDict({"config": asked})
-        self._reasons.clear()
-        messages = [
-            Message(content, node, "query.weigh", ttl=seconds, group_id=group) for node, _ in chosen
-        ]
-        for reply in self.cohort.exchange(grid, messages, seconds):
-            if isinstance(reply, Failure):
-                self._reasons.append(f"{reply.site}: {reply.reason}")
-                self._left_out(*reply)
-                continue
-            site = self.cohort.sender(reply)
-            try:
-                tally.add(reply.content, "weights", site)
-            except UcadiError as error:
-                self._reasons.append(f"{site}: {error}")
-                self._left_out(site, str(error), False)
-        return tally
+    def covers(self, members: Sequence[Member]) -> bool:
+        """Whether the weights of all these sites are in it."""
+        return {site for _, site in members} <= self.members
+
+
+def exchange_weights(
+    accumulator: Accumulator,
+    cohort: Cohort,
+    grid: Grid,
+    members: Sequence[Member],
+    terms: WeightTerms,
+) -> WeightSum:
+    """Ask each of ``members`` for its sealed weight, and add them up.
+
+    Args:
+        accumulator: a new one for this exchange.
+        cohort: sends the messages.
+        grid: Flower's.
+        members: node and site of those who are asked.
+        terms: name the exchange.
+    """
+    agreement = accumulator.agreement
+    seconds = min(agreement.recipe.round_timeout, REGISTRATION_SECONDS)
+    content = RecordDict({"config": ConfigRecord(terms.config())})
+    group = terms.exchange.partition(".")[0]
+    messages = [
+        Message(content, node, "query.weigh", ttl=seconds, group_id=group) for node, _ in members
+    ]
+    failures = []
+    for reply in cohort.exchange(grid, messages, seconds):
+        if isinstance(reply, SiteFailure):
+            failures.append(reply)
+            continue
+        site = cohort.site_of(reply)
+        try:
+            accumulator.add(reply.content, "weights", site)
+        except UcadiError as error:
+            failures.append(SiteFailure(site, str(error), passing=False))
+    in_sum = frozenset(accumulator.members("weights"))
+    enough = len(in_sum) >= agreement.recipe.min_sites
+    total = accumulator.result("weights") if enough else b""
+    return WeightSum(terms.exchange, in_sum, total, tuple(failures))

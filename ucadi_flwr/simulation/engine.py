@@ -118,7 +118,7 @@ class Engine:
         """
         app = self.home / "app"
         app.mkdir(exist_ok=True)
-        (app / "pyproject.toml").write_text(manifest(config.model_dump()), encoding="utf-8")
+        (app / "pyproject.toml").write_text(manifest(config.flat()), encoding="utf-8")
         federation = (
             f"num-supernodes={nodes} client-resources-num-cpus={resources.cpus} "
             f"client-resources-num-gpus={resources.gpus}"

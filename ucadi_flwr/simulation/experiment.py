@@ -11,9 +11,10 @@ from ucadi_flwr.errors import DataError, RecipeError
 from ucadi_flwr.exchange.initial_model import load_initial_model
 from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.recipes import loader
-from ucadi_flwr.recipes.run_config import OWN_MODELS, number_of_rounds
+from ucadi_flwr.recipes.run_config import number_of_rounds
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
+from ucadi_flwr.results.layout import ExperimentFolder, RunFolder, run_name
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,7 @@ class Run:
     @property
     def name(self) -> str:
         """The run's folder within the experiment."""
-        return f"{self.strategy.name}/seed{self.seed}" + (f"/fold{self.fold}" if self.fold else "")
-
-    def own_model(self, out: Path, site: str) -> Path:
-        """Where a site that makes the model its own keeps it in a simulation."""
-        return out / self.name / OWN_MODELS / f"{site}.safetensors"
+        return run_name(self.strategy.name, self.seed, self.fold)
 
     @property
     def title(self) -> str:
@@ -77,9 +74,14 @@ class Plan:
         """Every cell: strategy and seed."""
         return [(strategy, seed) for strategy in self.strategies for seed in self.seeds]
 
-    def recipe_file(self, name: str) -> Path:
-        """Where a recipe is written as it is run."""
-        return self.out.resolve() / "recipes" / f"{name}.yaml"
+    @property
+    def folder(self) -> ExperimentFolder:
+        """The experiment's folder, absolute."""
+        return ExperimentFolder(self.out.resolve())
+
+    def run_folder(self, run: Run) -> RunFolder:
+        """One run's folder, absolute."""
+        return RunFolder(self.folder.path / run.name)
 
     def check_quorum(self, sites: int) -> None:
         """Raise :class:`RecipeError` if a strategy needs more sites than there are."""
@@ -131,7 +133,7 @@ def make_plan(
     of_task, of_strategy = _assign(settings or {})
     if local_epochs is not None:
         of_strategy["local-epochs"] = local_epochs
-    if (out / "results.json").exists() and not resume:
+    if ExperimentFolder(out).results.exists() and not resume:
         raise DataError(f"{out}: holds results already; add --resume, or choose another --out")
     loaded = loader.load(TaskRecipe, task, of_task)
     if data is None and loaded.phantom is None:

@@ -17,7 +17,7 @@ from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.results.experiment import Cell, Figures, Fold
 from ucadi_flwr.results.predictions import read_predictions
 from ucadi_flwr.simulation.cells import exact_figures
-from ucadi_flwr.simulation.experiment import Plan, Run
+from ucadi_flwr.simulation.experiment import Plan
 from ucadi_flwr.site.client import SiteClient
 
 
@@ -61,27 +61,29 @@ def tested(plan: Plan, strategy: StrategyRecipe, seed: int, cell: Cell, sites: l
     A site that made the model its own in the chosen fold is tested with what it kept.
     """
     torch.set_num_threads(1)
-    folder = plan.out / strategy.name / f"seed{seed}" / "predictions"
+    folder = plan.folder.run(strategy.name, seed)
     models = []
     for model in cell.models:
         settings: dict[str, Scalar] = {"trained-at": model.trained_at, "tested": "test"}
         fold = next(f.fold for f in cell.folds if f.chosen and f.trained_at == model.trained_at)
         for site in sites:
-            client = SiteClient(plan.task, strategy, site, plan.out / "cache", folder)
-            own = Run(strategy, seed, fold).own_model(plan.out, site.name)
+            client = SiteClient(plan.task, strategy, site, plan.folder.cache, folder)
+            own = plan.folder.run(strategy.name, seed, fold).sites.own_model(site.name)
             network = make_model(plan.task, seed)
             network.load_state_dict(load_file(own if own.is_file() else plan.out / model.file))
             client.test(network.to(client.device), settings)
-        found = exact_figures(plan.task, folder / model.trained_at)
+        found = exact_figures(plan.task, folder, model.trained_at)
         test = {site: Figures.model_validate(values) for site, values in found.items()}
         models.append(model.model_copy(update={"test": test}))
     return cell.model_copy(update={"models": models})
 
 
 def _score(plan: Plan, strategy: StrategyRecipe, seed: int, fold: int, trained_at: str) -> float:
-    folder = plan.out / strategy.name / f"seed{seed}" / f"fold{fold}" / "predictions" / trained_at
-    paths = folder.glob("*.csv" if trained_at == ALL_SITES else f"{trained_at}.csv")
-    parts = [read_predictions(path, plan.task.classes) for path in sorted(paths)]
+    folder = plan.folder.run(strategy.name, seed, fold)
+    paths = folder.all_predictions_of(trained_at)
+    if trained_at != ALL_SITES:
+        paths = [folder.predictions_of(trained_at, trained_at)]
+    parts = [read_predictions(path, plan.task.classes) for path in paths]
     scores = np.concatenate([part.probabilities for part in parts])
     labels = np.concatenate([part.labels for part in parts])
     figures = from_predictions(scores, labels, plan.task.classes.index(plan.task.positive_class))

@@ -14,6 +14,7 @@ from ucadi_flwr.data.partition import PARTS
 from ucadi_flwr.data.phantom.site import write_phantom
 from ucadi_flwr.data.sites import Site, open_sites
 from ucadi_flwr.errors import DataError, UcadiError
+from ucadi_flwr.files.atomic import replacing
 from ucadi_flwr.processes.progress import Progress
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.report.publish import publish
@@ -54,7 +55,7 @@ def run(plan: Plan) -> Path:
             {run.title: plan.rounds_of(s) for s, seed in missing for run in plan.runs(s, seed)}
         )
         _write_recipes(plan)
-        with _deleted_at_the_end(plan.out / "cache"), Engine() as engine:
+        with _deleted_at_the_end(plan.folder.cache), Engine() as engine:
             for strategy, seed in missing:
                 cells = [
                     run_cell(engine, plan, run, data, len(sites), progress)
@@ -67,9 +68,9 @@ def run(plan: Plan) -> Path:
                         cell = folds.tested(plan, strategy, seed, cell, list(sites.values()))
                 done[strategy.name, seed] = cell
                 found = [done[s.name, k] for s, k in plan.grid if (s.name, k) in done]
-                write_results(plan.out / "results.json", _results(plan, sites, found))
+                write_results(plan.folder.results, _results(plan, sites, found))
     report = publish(plan.out, plan.readers)
-    results = read_results(plan.out / "results.json")
+    results = read_results(plan.folder.results)
     errors = [cell.error for cell in results.cells if cell.error]
     if len(errors) == len(results.cells):
         raise UcadiError(f"every run failed, the first with: {errors[0]} (report: {report})")
@@ -95,8 +96,8 @@ def _make_phantom(plan: Plan, progress: Progress) -> Path:
     if phantom is None:
         raise DataError(f"task {plan.task.name} has no built-in phantom; name images with --data")
     count = plan.sites or phantom.sites
-    root = plan.out / "phantom"
-    if plan.resume and (plan.out / "results.json").exists():  # written after the phantom
+    root = plan.folder.phantom
+    if plan.resume and plan.folder.results.exists():  # written after the phantom
         return root
     with progress.step("making the phantom", count * phantom.cases_per_site) as advance:
         write_phantom(
@@ -134,7 +135,7 @@ def _deleted_at_the_end(folder: Path) -> Iterator[None]:
 
 def _read_images(plan: Plan, sites: Mapping[str, Site], progress: Progress) -> None:
     """Read every image once, into the cache, so that a broken one is told before training."""
-    sets = [cached_set(site, plan.task, plan.out / "cache") for site in sites.values()]
+    sets = [cached_set(site, plan.task, plan.folder.cache) for site in sites.values()]
 
     def read(dataset: CachedCases, i: int) -> None:
         dataset[i]
@@ -155,11 +156,12 @@ def _read_images(plan: Plan, sites: Mapping[str, Site], progress: Progress) -> N
 
 def _write_recipes(plan: Plan) -> None:
     """The recipes as they were run, overrides included: what the sites load, and a record."""
-    (plan.out / "recipes").mkdir(exist_ok=True)
-    plan.recipe_file("task").write_text(loader.dump(plan.task), encoding="utf-8")
-    for strategy in plan.strategies:
-        path = plan.recipe_file(f"strategy-{strategy.name}")
-        path.write_text(loader.dump(strategy), encoding="utf-8")
+    plan.folder.recipes.mkdir(exist_ok=True)
+    texts = {plan.folder.task: loader.dump(plan.task)}
+    texts |= {plan.folder.strategy(s.name): loader.dump(s) for s in plan.strategies}
+    for path, text in texts.items():
+        with replacing(path) as partial:
+            partial.write_text(text, encoding="utf-8")
 
 
 def _results(plan: Plan, sites: Mapping[str, Site], cells: Sequence[Cell]) -> Results:

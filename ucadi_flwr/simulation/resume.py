@@ -12,7 +12,7 @@ def finished_cells(plan: Plan, expected: Results) -> dict[tuple[str, int], Cell]
     ``expected`` is what an empty experiment of this plan looks like. Raises :class:`DataError` if
     the folder holds another task, other images or other recipes.
     """
-    path = plan.out / "results.json"
+    path = plan.folder.results
     if not path.exists():
         return {}
     found = read_results(path)

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ucadi_flwr.errors import RecipeError
+from ucadi_flwr.files.atomic import replacing
 from ucadi_flwr.report.costs import seconds_of
 from ucadi_flwr.results.experiment import Cell, Results
-
-FILE = "sync-study.csv"
+from ucadi_flwr.results.layout import ExperimentFolder
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ def _interval(name: str, cells: list[Cell], bandwidth: int) -> Interval:
 def write_study(out: Path, results: Results, bandwidth: int, console: Console) -> Path:
     """Write the table as CSV beside the report, and print it."""
     rows = intervals(results, bandwidth)
-    path = out / FILE
-    with path.open("w", newline="", encoding="utf-8") as file:
+    path = ExperimentFolder(out).sync_study
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [*(f.name for f in fields(Interval)), "total_s"])
         writer.writeheader()
         writer.writerows({**asdict(row), "total_s": row.total_s} for row in rows)

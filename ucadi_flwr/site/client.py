@@ -21,12 +21,14 @@ from ucadi_flwr.evaluation.counts import Counts
 from ucadi_flwr.evaluation.predict import probabilities, recorded_inputs
 from ucadi_flwr.models.factory import make_model, set_schedule
 from ucadi_flwr.models.files import save_own_model
-from ucadi_flwr.models.parts import local_names, merge, output_layer, split
-from ucadi_flwr.models.state import read_state, trainable_names, write_state
+from ucadi_flwr.models.parts import merge, output_layer, split
+from ucadi_flwr.models.state import read_state, write_state
+from ucadi_flwr.models.travelling import TravellingTensors, travelling_tensors
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.recipes.strategy import Personalisation, StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.results.features import write_features
+from ucadi_flwr.results.layout import RunFolder
 from ucadi_flwr.results.predictions import write_predictions
 from ucadi_flwr.site.personalisation import tailor
 from ucadi_flwr.training.local import LocalWork, train
@@ -35,14 +37,19 @@ from ucadi_flwr.training.local import LocalWork, train
 class SiteClient(NumPyClient):
     """One site. ``fit`` and ``evaluate`` take and give the model as Flower's list of arrays.
 
-    ``shapes`` gives the order of the arrays that travel, ``trainable`` those of them that gradient
-    steps change. ``own`` are the tensors that stay here (the recipe's ``local``), by name: given
-    before ``fit`` or ``evaluate`` by whoever remembers them, and replaced by ``fit``. A site that
-    has none begins with those that the run's seed makes.
+    ``local_state`` are the tensors that stay here (the recipe's ``local``), by name: set before
+    ``fit`` or ``evaluate`` by whoever remembers them, and replaced by ``fit``. A site that has none
+    starts with those that the run's seed makes.
 
-    Where ``predictions`` is a folder, the predictions on the cases that are tested are kept there,
-    at the site, and features beside it; where ``models`` is one, so is the model, if it is the
-    site's own.
+    Args:
+        task: what is diagnosed.
+        strategy: how sites learn together.
+        site: the cases to work on.
+        cache: folder for preprocessed images.
+        results: the run's folder, where the predictions and features of the tested cases are
+            kept; None keeps none.
+        own_model: a file for the model, if it becomes the site's own; None keeps none.
+        tensors: what travels; read off the task unless given.
     """
 
     def __init__(
@@ -51,18 +58,15 @@ class SiteClient(NumPyClient):
         strategy: StrategyRecipe,
         site: Site,
         cache: Path,
-        predictions: Path | None = None,
-        models: Path | None = None,
+        results: RunFolder | None = None,
+        own_model: Path | None = None,
+        tensors: TravellingTensors | None = None,
     ) -> None:
         self.task, self.strategy, self.site = task, strategy, site
-        self.cache, self.predictions, self.models = cache, predictions, models
+        self.cache, self.results, self.own_model = cache, results, own_model
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model = make_model(task, seed=0)
-        self.local = local_names(model, strategy.local)
-        self.own: dict[str, NDArray[np.float32]] = {}
-        shared, _ = split(read_state(model), self.local)
-        self.shapes = {name: values.shape for name, values in shared.items()}
-        self.trainable = [name for name in trainable_names(model) if name in shared]
+        self.tensors = tensors or travelling_tensors(task, strategy.local)
+        self.local_state: dict[str, NDArray[np.float32]] = {}
 
     @property
     def weight(self) -> int:
@@ -101,7 +105,7 @@ class SiteClient(NumPyClient):
             "epochs": epochs,
             "seconds": time.perf_counter() - start,
         }
-        shared, self.own = split(read_state(model), self.local)
+        shared, self.local_state = split(read_state(model), self.tensors.local)
         return list(shared.values()), len(self.site.parts["train"]), metrics
 
     def evaluate(
@@ -126,9 +130,9 @@ class SiteClient(NumPyClient):
                 epochs_before=rounds * self.strategy.local_epochs,
                 device=self.device,
             )
-        if self.models is not None and (self.tailoring or (self.local and self.site.trains)):
-            path = self.models / f"{self.site.name}.safetensors"
-            save_own_model(path, model, self.task, self.site.name)
+        own = self.tailoring or (self.tensors.local and self.site.trains)
+        if self.own_model is not None and own:
+            save_own_model(self.own_model, model, self.task, self.site.name)
         return self.test(model, config)
 
     @property
@@ -149,14 +153,14 @@ class SiteClient(NumPyClient):
         with recorded_inputs(model.get_submodule(output_layer(model))) as inputs:
             scores = probabilities(model, dataset, self.device)
         labels = np.array(self.site.labels(part), np.int64)
-        if self.predictions is not None:
-            cases = [(case.name, case.patient) for case in self.site.parts[part]]
-            path = self.predictions / str(config["trained-at"]) / f"{self.site.name}.csv"
-            write_predictions(path, cases, labels, scores, self.task.classes)
-            if part == "test" and config["trained-at"] == ALL_SITES:
-                folder = self.predictions.parent / "features" / ALL_SITES
-                samples = torch.cat(inputs).numpy()
-                write_features(folder / f"{self.site.name}.safetensors", samples, labels)
+        if self.results is not None:
+            cases, trained_at = self.site.parts[part], str(config["trained-at"])
+            path = self.results.predictions_of(trained_at, self.site.name)
+            names = [(case.name, case.patient) for case in cases]
+            write_predictions(path, names, labels, scores, self.task.classes)
+            if part == "test" and trained_at == ALL_SITES:
+                path = self.results.features_of(trained_at, self.site.name)
+                write_features(path, torch.cat(inputs).numpy(), labels)
         true_scores = np.maximum(scores[np.arange(len(labels)), labels], np.finfo(float).tiny)
         loss = float(-np.log(true_scores).mean())
         return loss, len(labels), {"counts": Counts.of(scores, labels).to_vector().tobytes()}
@@ -165,9 +169,9 @@ class SiteClient(NumPyClient):
         """The model that came, with the tensors that stay here; theirs may be the initial ones."""
         model = make_model(self.task, seed)
         whole = read_state(model)
-        _, initial = split(whole, self.local)
-        shared = dict(zip(self.shapes, parameters, strict=True))
-        write_state(model, merge(shared, self.own or initial, whole))
+        _, initial = split(whole, self.tensors.local)
+        shared = dict(zip(self.tensors.shapes, parameters, strict=True))
+        write_state(model, merge(shared, self.local_state or initial, whole))
         return model.to(self.device)
 
 

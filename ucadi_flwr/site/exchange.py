@@ -18,7 +18,8 @@ from ucadi_flwr.errors import FederationError
 from ucadi_flwr.exchange.agreement import Agreement, loss_vector
 from ucadi_flwr.exchange.global_model import GlobalModel, has_memory, replay_rounds
 from ucadi_flwr.exchange.initial_model import read_initial_model
-from ucadi_flwr.exchange.wire import blobs, model_arrays, read_multipliers
+from ucadi_flwr.exchange.terms import TrainTerms
+from ucadi_flwr.exchange.wire import arrays, blobs, read_multipliers
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.protect import make_site
 from ucadi_flwr.recipes.base import ALL_SITES
@@ -44,7 +45,7 @@ class SiteExchange:
         """The model to go on from, its tensors in the order of the agreement."""
         remembers = has_memory(self.agreement.recipe)
         known = self.memory.model() if remembers else None
-        if initial := model_arrays(content, "initial"):
+        if initial := arrays(content, "initial"):
             known = GlobalModel(0, read_initial_model(initial, self._key, self.agreement.shapes))
         with self._timed():
             model = replay_rounds(
@@ -80,30 +81,35 @@ class SiteExchange:
 
     def seal_model(
         self,
-        name: str,
+        terms: TrainTerms,
         state: Mapping[str, NDArray[np.float32]],
         reference: GlobalModel,
         weight: int,
         total_weight: int,
-        multipliers: str,
-        trained_at: str,
     ) -> bytes:
-        """A contribution to the mean; ``multipliers`` are JSON, tensor → power of two.
+        """A contribution to the mean.
+
+        Args:
+            terms: of the round.
+            state: the site's model, name → tensor.
+            reference: the model that it started from, whose values give the ranges.
+            weight: the site's.
+            total_weight: of all sites.
 
         Raises :class:`ucadi_flwr.protection.encoding.ranges.OutOfRange` where a value does not fit.
         """
-        message_context = self.agreement.message_context("model", name, trained_at)
+        context = self.agreement.message_context("model", terms.exchange, terms.trained_at)
         with self._timed():
             blob = self._end.seal(
                 self.agreement.model,
-                message_context,
+                context,
                 state,
                 reference.state,
                 weight,
                 total_weight,
-                read_multipliers(multipliers),
+                read_multipliers(terms.multipliers),
             )
-        self.memory.seal_once("model", name)
+        self.memory.seal_once("model", terms.exchange)
         return blob
 
     def seal_weight(self, name: str, weight: int) -> bytes:

@@ -13,8 +13,8 @@ from ucadi_flwr.deployment.status import Status, run_line
 from ucadi_flwr.deployment.submit import Order, over, prepare, results, started, submit
 from ucadi_flwr.errors import FederationError, RecipeError
 from ucadi_flwr.processes.progress import Watch
-from ucadi_flwr.recipes.run_config import RunConfig
 from ucadi_flwr.results.journal import Journal
+from ucadi_flwr.results.layout import RunFolder, ServerFolder
 
 
 @pytest.fixture
@@ -25,16 +25,16 @@ def order(tmp_path: Path) -> Order:
 def test_the_settings_of_a_deployed_run(kit: Path, order: Order) -> None:
     config, rounds = prepare(ServerKit.load(kit / "server"), order)
     assert rounds == 2
-    assert config.server == order.out / "server"
-    assert config.context == str(kit / "server" / "server.ctx")
-    assert config.nodes == 3
-    assert config.key == ""
-    assert config.data
+    assert config.server.out == str(order.out)
+    assert config.server.context == str(kit / "server" / "server.ctx")
+    assert config.server.nodes == 3
+    assert config.simulation is None
+    assert not {"data", "key"} & config.flat().keys(), "nothing of a simulation is sent to sites"
     plain, rounds = prepare(
         ServerKit.load(kit / "server"), replace(order, strategy="fedavg", rounds=0, sites=2)
     )
-    assert plain.context == ""
-    assert plain.nodes == 2
+    assert plain.server.context == ""
+    assert plain.server.nodes == 2
     assert rounds > 0
 
 
@@ -75,24 +75,23 @@ def test_nothing_is_submitted_where_no_server_ran(kit: Path, order: Order, tmp_p
     assert not order.out.exists()
 
 
-def finished(kit: Path, order: Order) -> tuple[RunConfig, Watch, Path]:
-    config, _ = prepare(ServerKit.load(kit / "server"), order)
-    config.server.mkdir(parents=True)
-    watch = Watch(config.server / "journal.jsonl", lambda _: None)
-    log = config.folder / "flower.log"
-    log.write_text("Loading\nSuccessfully started run 123\nthe end\n")
-    return config, watch, log
+def finished(order: Order) -> tuple[ServerFolder, Watch, Path]:
+    folder = RunFolder(order.out)
+    folder.server.path.mkdir(parents=True)
+    watch = Watch(folder.server.journal, lambda _: None)
+    folder.log.write_text("Loading\nSuccessfully started run 123\nthe end\n")
+    return folder.server, watch, folder.log
 
 
-def test_the_files_that_came_of_a_run(kit: Path, order: Order) -> None:
-    config, watch, log = finished(kit, order)
-    assert not over(config, watch)
+def test_the_files_that_came_of_a_run(order: Order) -> None:
+    server, watch, log = finished(order)
+    assert not over(server, watch)
     for name in ("run.json", "sealed.safetensors", "other"):
-        (config.server / name).touch()
-    assert over(config, watch)
-    assert [p.name for p in results(config, watch, log)] == ["run.json", "sealed.safetensors"]
+        (server.path / name).touch()
+    assert over(server, watch)
+    assert [p.name for p in results(server, watch, log)] == ["run.json", "sealed.safetensors"]
     assert started(log) == "123"
-    assert started(config.folder / "none") == ""
+    assert started(order.out / "none") == ""
 
 
 def test_the_number_of_a_resumed_run_is_not_that_of_the_run_before(tmp_path: Path) -> None:
@@ -107,15 +106,15 @@ def test_the_number_of_a_resumed_run_is_not_that_of_the_run_before(tmp_path: Pat
     assert started(log, before) == "3"
 
 
-def test_a_run_that_ended_early_says_why(kit: Path, order: Order) -> None:
-    config, watch, log = finished(kit, order)
+def test_a_run_that_ended_early_says_why(order: Order) -> None:
+    server, watch, log = finished(order)
     with pytest.raises(FederationError, match=r"its process killed\?.* said last: the end"):
-        results(config, watch, log)
-    Journal(config.server / "journal.jsonl").stopped("too few sites")
+        results(server, watch, log)
+    Journal(server.journal).stopped("too few sites")
     watch.poll()
-    assert over(config, watch)
+    assert over(server, watch)
     with pytest.raises(FederationError, match="the run stopped: too few sites"):
-        results(config, watch, log)
+        results(server, watch, log)
 
 
 EVENTS = [

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from ucadi_flwr.server.cohort import REASON_CHARACTERS, _reason
+from ucadi_flwr.files.limits import REASON_CHARACTERS
+from ucadi_flwr.server.replies import _reason
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 
 from ucadi_flwr.errors import FederationError, RecipeError
 from ucadi_flwr.processes.flower_app import manifest
-from ucadi_flwr.recipes.run_config import RunConfig
+from ucadi_flwr.recipes.run_config import RunConfig, SimulationSettings
 from ucadi_flwr.simulation import engine
 from ucadi_flwr.simulation.engine import Engine, Resources
 
@@ -36,7 +36,7 @@ VALUES = {
 
 def test_the_manifest_is_the_config() -> None:
     config = RunConfig.read(VALUES)
-    app = tomllib.loads(manifest(config.model_dump()))["tool"]["flwr"]["app"]
+    app = tomllib.loads(manifest(config.flat()))["tool"]["flwr"]["app"]
     assert app["config"] == VALUES
     assert app["components"]["serverapp"] == "ucadi_flwr.server_app:app"
 
@@ -47,7 +47,7 @@ def test_the_project_s_own_app_has_the_same_keys() -> None:
     app = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["flwr"]["app"]
     assert set(app["config"]) == set(VALUES)
     RunConfig.read(app["config"])
-    ours = tomllib.loads(manifest(RunConfig.read(VALUES).model_dump()))
+    ours = tomllib.loads(manifest(RunConfig.read(VALUES).flat()))
     assert app["components"] == ours["tool"]["flwr"]["app"]["components"]
 
 
@@ -59,11 +59,16 @@ def test_a_run_config_that_cannot_be_is_named(change: dict[str, object], message
         RunConfig.read({**VALUES, **change})  # type: ignore[dict-item]
 
 
-def test_no_data_means_the_phantom() -> None:
-    config = RunConfig.read(VALUES)
-    assert config.data_folder == Path("/somewhere/phantom")
-    assert config.cell == Path("/somewhere/fedavg/seed0")
-    assert config.server == Path("/somewhere/fedavg/seed0/server")
+def test_a_run_without_the_simulation_s_settings_is_a_real_one() -> None:
+    real = {k: v for k, v in VALUES.items() if k not in SimulationSettings.model_fields}
+    config = RunConfig.read(real)
+    assert config.simulation is None
+    assert config.flat() == real
+    simulated = RunConfig.read({**VALUES, "holdout": "a,b"})
+    assert simulated.simulation is not None
+    assert simulated.simulation.held_out == ("a", "b")
+    with pytest.raises(RecipeError, match="run-config: data: "):
+        RunConfig.read({**real, "folds": 0})
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from ucadi_flwr.models.files import save_model, save_own_model
 from ucadi_flwr.models.state import read_state
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.results.experiment import Cell, Figures, Fold, Model, RecipeRef
+from ucadi_flwr.results.layout import RunFolder
 from ucadi_flwr.results.predictions import read_predictions
 from ucadi_flwr.simulation import folds
-from ucadi_flwr.simulation.experiment import Run, make_plan
+from ucadi_flwr.simulation.experiment import make_plan
 from ucadi_flwr.simulation.grid import _open
 from ucadi_flwr.site.client import SiteClient
 
@@ -34,8 +35,8 @@ def test_own_models_of_the_chosen_fold_are_tested(tmp_path: Path) -> None:
     server.mkdir(parents=True)
     models = {"shared": make_model(plan.task, 1), "a": make_model(plan.task, 2)}
     entry = save_model(server, ALL_SITES, read_state(models["shared"]), plan.task)
-    save_own_model(Run(strategy, 0, 2).own_model(plan.out, "a"), models["a"], plan.task, "a")
-    save_own_model(Run(strategy, 0, 1).own_model(plan.out, "b"), models["a"], plan.task, "b")
+    save_own_model(plan.folder.run("ftl", 0, 2).sites.own_model("a"), models["a"], plan.task, "a")
+    save_own_model(plan.folder.run("ftl", 0, 1).sites.own_model("b"), models["a"], plan.task, "b")
     nothing = Figures(n=1, auc=None, sensitivity=None, specificity=None, accuracy=1, confusion=[])
     fold = {"trained_at": "all", "validation": {"a": nothing}, "score": 0.5}
     cell = Cell(
@@ -51,10 +52,11 @@ def test_own_models_of_the_chosen_fold_are_tested(tmp_path: Path) -> None:
     assert {site: f.n for site, f in found.models[0].test.items()} == {"a": 4, "b": 4, "c": 8}
     settings: dict[str, Scalar] = {"trained-at": "all", "tested": "test"}
     for site in sites:
-        client = SiteClient(plan.task, strategy, site, tmp_path / "cache", tmp_path / "expected")
+        folder = RunFolder(tmp_path / "expected")
+        client = SiteClient(plan.task, strategy, site, tmp_path / "cache", folder)
         client.test(models["a" if site.name == "a" else "shared"], settings)
         there, expected = (
-            read_predictions(folder / "all" / f"{site.name}.csv", plan.task.classes).probabilities
-            for folder in (plan.out / "ftl/seed0/predictions", tmp_path / "expected")
+            read_predictions(f.predictions_of("all", site.name), plan.task.classes).probabilities
+            for f in (plan.folder.run("ftl", 0), folder)
         )
         assert np.array_equal(there, expected)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -11,8 +10,7 @@ from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
-from ucadi_flwr.results.journal import Journal
-from ucadi_flwr.server.cohort import Cohort, Failure
+from ucadi_flwr.server.replies import SiteFailure, exchange
 
 
 class SlowGrid:
@@ -42,17 +40,16 @@ class SlowGrid:
 
 @pytest.mark.parametrize(("answers", "late"), [(3, 0), (2, 1)])
 def test_answers_that_came_while_flower_waited_for_another_count(
-    answers: int, late: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    answers: int, late: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("_run_id", "_node_id", "_task_id"):
         monkeypatch.setattr(TaskIdentity, name, 1)
     grid = SlowGrid(0.2, answers)
-    cohort = Cohort(Journal(tmp_path / "journal.jsonl"), sizes=False)
     messages = [
         Message(RecordDict({"config": ConfigRecord()}), node, "query", ttl=60.0)
         for node in range(1, 4)
     ]
-    found = list(cohort.exchange(cast(Grid, grid), messages, seconds=0.1))
-    assert sum(not isinstance(reply, Failure) for reply in found) == answers
-    failures = [reply for reply in found if isinstance(reply, Failure)]
+    found = list(exchange(cast(Grid, grid), messages, {}, seconds=0.1))
+    assert sum(not isinstance(reply, SiteFailure) for reply in found) == answers
+    failures = [reply for reply in found if isinstance(reply, SiteFailure)]
     assert [f.reason for f in failures] == ["no answer within 0 s"] * late
