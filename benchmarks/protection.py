@@ -41,7 +41,7 @@ State = dict[str, np.ndarray]
 ROWS = [
     "plaintext", "bfv-2", "bfv-3", "bfv-4", "ckks", "nvflare-ckks", "nvflare-ckks-flat",
 ]  # fmt: skip
-OCCASION = MessageContext("benchmark", 1)
+CONTEXT = MessageContext("benchmark", 1)
 
 
 def shapes(values: int) -> dict[str, tuple[int, ...]]:
@@ -122,12 +122,12 @@ class _Room:
         self.plan = ModelPlan(scheme, Layout(shapes(values)), int(packing or 3), plan_sites)
         self.reference = next(models(values, 1))[0]
         context = self.key.context if self.key else NO_KEY
-        self.sum = make_sum(context, self.plan, OCCASION, 1, WeightedMean)
+        self.sum = make_sum(context, self.plan, CONTEXT, 1, WeightedMean)
         self.total = sum(weight for _, weight in models(values, sites))
 
     def encrypt(self, number: int, state: State, weight: int) -> bytes:
         site = make_site(self.key, f"site-{number}", 1)
-        return site.seal(self.plan, OCCASION, state, self.reference, weight, self.total)
+        return site.seal(self.plan, CONTEXT, state, self.reference, weight, self.total)
 
     def add(self, blob: bytes) -> None:
         self.sum.add(blob)
@@ -136,7 +136,7 @@ class _Room:
         return self.sum.result()
 
     def decrypt(self, blob: bytes) -> State:
-        return make_site(self.key, "site-0", 1).open(self.plan, OCCASION, blob).state
+        return make_site(self.key, "site-0", 1).open(self.plan, CONTEXT, blob).state
 
 
 class _NVFlare:
