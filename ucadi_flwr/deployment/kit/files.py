@@ -119,7 +119,7 @@ def find_kit(kit: Path) -> Path:
         remedy = f"delete {former}" if kit.exists() else f"rename {former} to {kit}"
         raise FederationError(f"an earlier change of {kit} was interrupted: {remedy}")
     if not kit.is_dir():
-        raise FederationError(f"{kit}: there is no kit here; make one with --server and --site")
+        raise FederationError(f"{kit}: no such kit; make one with --server and --site")
     return kit
 
 
