@@ -41,7 +41,7 @@ class Federation:
         key: the encryption key of all sites; None where nothing is encrypted.
         sites: name → member.
         revoked: name → former member.
-        former_keys: encryption keys that were replaced, oldest first.
+        former_keys: encryption keys that were replaced, in no particular order.
     """
 
     address: Address
