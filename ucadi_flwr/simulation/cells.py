@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ucadi_flwr.errors import FederationError, UcadiError
-from ucadi_flwr.evaluation.metrics import from_predictions
+from ucadi_flwr.evaluation.metrics import TestMeasures, from_predictions
 from ucadi_flwr.exchange.initial_model import sealed_initial_model
 from ucadi_flwr.exchange.sealed_run import open_sealed
 from ucadi_flwr.files.atomic import replacing
@@ -119,7 +119,7 @@ def _resources(strategy: StrategyRecipe, nodes: int) -> Resources:
 
 
 def _result(plan: Plan, run: Run, key: SiteKey | None) -> dict[str, Any]:
-    """What the server wrote, opened with the key if it is sealed, with exact test figures."""
+    """What the server wrote, opened with the key if it is sealed, with exact test measures."""
     folder = plan.run_folder(run)
     server, place = folder.server, f"{run.name}/{folder.server.path.name}"
     result = json.loads(server.result.read_text(encoding="utf-8"))
@@ -131,7 +131,7 @@ def _result(plan: Plan, run: Run, key: SiteKey | None) -> dict[str, Any]:
             record["loss"] = opened.losses.get(record["round"], record["loss"])
     for model in result["models"]:
         model["file"] = f"{place}/{model['file']}"
-        model["test"] = exact_figures(plan.task, folder, model["trained_at"])
+        model["test"] = exact_measures(plan.task, folder, model["trained_at"])
         if not model["test"]:
             failures = result["rounds"][-1]["failures"]
             why = failures[-1]["reason"] if failures else f"see {folder.log}"
@@ -139,14 +139,11 @@ def _result(plan: Plan, run: Run, key: SiteKey | None) -> dict[str, Any]:
     return {name: result[name] for name in ("parameters", "rounds", "models")}
 
 
-def exact_figures(
-    task: TaskRecipe, folder: RunFolder, trained_at: str
-) -> dict[str, dict[str, Any]]:
-    """Exact figures by site, from the predictions that a simulation's sites keep on this disk."""
+def exact_measures(task: TaskRecipe, folder: RunFolder, trained_at: str) -> dict[str, TestMeasures]:
+    """Exact measures by site, from the predictions that a simulation's sites keep on this disk."""
     positive = task.classes.index(task.positive_class)
-    figures = {}
+    measures = {}
     for path in folder.all_predictions_of(trained_at):
         read = read_predictions(path, task.classes)
-        measures = from_predictions(read.probabilities, read.labels, positive)
-        figures[path.stem] = measures.as_dict()
-    return figures
+        measures[path.stem] = from_predictions(read.probabilities, read.labels, positive)
+    return measures
