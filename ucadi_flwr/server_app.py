@@ -37,7 +37,7 @@ from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.server.checkpoints import Checkpoints, Identity, digest_of_arrays
 from ucadi_flwr.server.strategy import UcadiStrategy
-from ucadi_flwr.training.freezing import select
+from ucadi_flwr.training.freezing import select_trainable
 
 app = ServerApp()
 
@@ -64,8 +64,10 @@ def run_cell(grid: Grid, run: RunConfig, journal: Journal) -> None:
     context = _context(run, recipe)
     _require_images(run, task)
     model = make_model(task, run.seed)
-    if recipe.tailoring is not None:
-        select(model, recipe.tailoring.fine_tune)  # now, and not after the last round
+    if recipe.personalisation is not None:
+        select_trainable(
+            model, recipe.personalisation.fine_tune
+        )  # now, and not after the last round
     file = Path(run.initial) if run.initial else None
     initial, own, notes = begin(file, model, task, recipe, context)
     shapes = {n: v.shape for n, v in read_state(model).items() if n not in own}

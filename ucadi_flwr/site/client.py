@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ucadi_flwr.data.dataset import testing_set, training_set
-from ucadi_flwr.data.partition import Part
+from ucadi_flwr.data.manifest import Part
 from ucadi_flwr.data.sites import Site
 from ucadi_flwr.evaluation.counts import Counts
 from ucadi_flwr.evaluation.predict import probabilities, recorded_inputs
 from ucadi_flwr.models.factory import make_model, set_schedule
-from ucadi_flwr.models.files import save_own_model
-from ucadi_flwr.models.parts import local_names, merge, output_layer, split
+from ucadi_flwr.models.files import save_site_model
+from ucadi_flwr.models.parts import local_tensor_names, merge, output_layer, split
 from ucadi_flwr.models.state import read_state, trainable_names, write_state
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.recipes.strategy import Personalisation, StrategyRecipe
@@ -29,7 +29,7 @@ from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.results.features import write_features
 from ucadi_flwr.results.predictions import write_predictions
 from ucadi_flwr.site.personalisation import tailor
-from ucadi_flwr.training.local import LocalWork, train
+from ucadi_flwr.training.local import LocalUpdate, train
 
 
 class SiteClient(NumPyClient):
@@ -58,7 +58,7 @@ class SiteClient(NumPyClient):
         self.cache, self.predictions, self.models = cache, predictions, models
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model = make_model(task, seed=0)
-        self.local = local_names(model, strategy.local)
+        self.local = local_tensor_names(model, strategy.local)
         self.own: dict[str, NDArray[np.float32]] = {}
         shared, _ = split(read_state(model), self.local)
         self.shapes = {name: values.shape for name, values in shared.items()}
@@ -85,7 +85,7 @@ class SiteClient(NumPyClient):
         server_round, rounds = int(config["server-round"]), int(config["rounds"])
         epochs, seed = self.strategy.local_epochs, int(config["seed"])
         model = self._open(parameters, seed)
-        work = LocalWork(
+        work = LocalUpdate(
             first_epoch=(server_round - 1) * epochs,
             epochs=epochs,
             total_epochs=rounds * epochs,
@@ -128,7 +128,7 @@ class SiteClient(NumPyClient):
             )
         if self.models is not None and (self.tailoring or (self.local and self.site.trains)):
             path = self.models / f"{self.site.name}.safetensors"
-            save_own_model(path, model, self.task, self.site.name)
+            save_site_model(path, model, self.task, self.site.name)
         return self.test(model, config)
 
     @property
@@ -138,7 +138,7 @@ class SiteClient(NumPyClient):
         Tailored to one, a model would call everything that class, and test well there.
         """
         several = len(set(self.site.labels("train"))) > 1
-        return self.strategy.tailoring if several else None
+        return self.strategy.personalisation if several else None
 
     def test(
         self, model: nn.Module, config: dict[str, Scalar]
