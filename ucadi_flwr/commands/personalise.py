@@ -36,12 +36,12 @@ def personalise(
     """
     import torch
 
-    from ucadi_flwr.models.files import save_own_model
+    from ucadi_flwr.models.files import save_site_model
     from ucadi_flwr.site.personalisation import open_hospital, open_model, tailor, tested
-    from ucadi_flwr.training.freezing import select
+    from ucadi_flwr.training.freezing import select_trainable
 
     recipe, found = loader.load(TaskRecipe, task), loader.load(StrategyRecipe, strategy)
-    if found.tailoring is None:
+    if found.personalisation is None:
         raise RecipeError(f"strategy {found.name} has no section tailoring; choose ftl, or add one")
     if out.suffix != ".safetensors":
         raise DataError(f"{out}: the new model is a .safetensors file; name it so")
@@ -50,7 +50,7 @@ def personalise(
     site = open_hospital(data, recipe, _warn)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network, notes = open_model(recipe, model, initial, seed)
-    trained = select(network, found.tailoring.fine_tune)
+    trained = select_trainable(network, found.personalisation.fine_tune)
     for note in notes:
         _warn(note)
     network.to(device)
@@ -65,15 +65,15 @@ def personalise(
             network,
             site,
             recipe,
-            found.tailoring,
+            found.personalisation,
             cache=cache,
             seed=seed,
             epochs_before=recipe.training.epochs,
             device=device,
         )
-        print(f"after {found.tailoring.epochs} epochs, loss {loss:.4f}")
+        print(f"after {found.personalisation.epochs} epochs, loss {loss:.4f}")
         print(f"after: {tested(network, site, recipe, cache, device)}")
-    save_own_model(out, network, recipe, site.name)
+    save_site_model(out, network, recipe, site.name)
     print(f"model: {out}")
 
 

@@ -18,7 +18,7 @@ from ucadi_flwr.models.parts import output_layer
 from ucadi_flwr.models.pretrained import LoadReport, load_initial
 from ucadi_flwr.recipes.strategy import Personalisation
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.training.local import LocalWork, train
+from ucadi_flwr.training.local import LocalUpdate, train
 
 
 def tailor(
@@ -41,7 +41,7 @@ def tailor(
     Raises :class:`RecipeError` if nothing would train, :class:`TrainingError` if it diverges.
     """
     rate = tailoring.learning_rate or task.training.learning_rate
-    work = LocalWork(
+    work = LocalUpdate(
         first_epoch=0,
         epochs=tailoring.epochs,
         total_epochs=tailoring.epochs,

@@ -8,7 +8,7 @@ from helpers import tiny
 
 from ucadi_flwr.evaluation.metrics import TestMeasures
 from ucadi_flwr.models.factory import make_model
-from ucadi_flwr.models.files import save_model, save_own_model
+from ucadi_flwr.models.files import save_model, save_site_model
 from ucadi_flwr.models.state import read_state
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.results.experiment import Cell, Fold, Model, RecipeRef
@@ -36,8 +36,8 @@ def test_own_models_of_the_chosen_fold_are_tested(tmp_path: Path) -> None:
     server.mkdir(parents=True)
     models = {"shared": make_model(plan.task, 1), "a": make_model(plan.task, 2)}
     entry = save_model(server, ALL_SITES, read_state(models["shared"]), plan.task)
-    save_own_model(plan.folder.run("ftl", 0, 2).sites.own_model("a"), models["a"], plan.task, "a")
-    save_own_model(plan.folder.run("ftl", 0, 1).sites.own_model("b"), models["a"], plan.task, "b")
+    save_site_model(plan.folder.run("ftl", 0, 2).sites.own_model("a"), models["a"], plan.task, "a")
+    save_site_model(plan.folder.run("ftl", 0, 1).sites.own_model("b"), models["a"], plan.task, "b")
     nothing = TestMeasures(
         n=1, auc=None, sensitivity=None, specificity=None, accuracy=1, confusion=[]
     )
