@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from torch import nn
 
 from ucadi_flwr.errors import RecipeError
+from ucadi_flwr.models.parts import head_layers
 
-HEAD_LAYERS = 2
 FROM = "from "
 
 
@@ -32,8 +32,7 @@ def select_trainable(model: nn.Module, choice: str) -> set[str]:
         case "all":
             layers = list(modules)
         case "head":
-            layers = [name for name, m in modules.items() if isinstance(m, nn.Linear)]
-            layers = layers[-HEAD_LAYERS:]
+            layers = list(head_layers(model))
         case str() if choice.startswith(FROM):
             layers = _layers_from(modules, choice.removeprefix(FROM))
         case _:
