@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 class UcadiError(Exception):
-    """What a user can mend; the message is one line: what, where, what to do."""
+    """An error that a user can correct; the message is one line: what, where, what to do."""
 
 
 class RecipeError(UcadiError):
@@ -22,7 +22,7 @@ class DataError(UcadiError):
 
 
 class FederationError(UcadiError):
-    """A federation that cannot go on: no quorum, an answer that does not fit, a changed recipe."""
+    """A federation that cannot continue: no quorum, a reply that does not fit, a changed recipe."""
 
 
 class QuorumError(FederationError):
@@ -30,7 +30,7 @@ class QuorumError(FederationError):
 
 
 class TrainingError(UcadiError):
-    """Local training that cannot go on, such as a loss that is not finite."""
+    """Local training that cannot continue, such as a loss that is not finite."""
 
 
 class ProtectionError(UcadiError):

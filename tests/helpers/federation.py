@@ -16,7 +16,7 @@ from helpers import tiny
 from helpers.loopback_grid import LoopbackGrid
 from ucadi_flwr import server_app
 from ucadi_flwr.client_app import app
-from ucadi_flwr.exchange.sealed_run import Opened, open_sealed
+from ucadi_flwr.exchange.sealed_run import OpenedRun, open_sealed
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.run_config import Flat, RunConfig
@@ -158,7 +158,7 @@ def recipes(config: LocalRun) -> tuple[TaskRecipe, StrategyRecipe]:
     return loader.load(TaskRecipe, config.task), loader.load(StrategyRecipe, config.strategy)
 
 
-def opened(config: LocalRun) -> Opened:
+def opened(config: LocalRun) -> OpenedRun:
     """An encrypted run's result as a key holder reads it."""
     return open_sealed(
         config.folder.server.sealed, *recipes(config), SiteKey.load(Path(config.key))

@@ -176,7 +176,7 @@ def test_a_late_site_and_one_that_forgot_catch_up_with_fedadam(config: Config) -
     result = json.loads((made.server / "run.json").read_text())
     took_part = [sorted(r["sites"]) for r in result["rounds"]]
     assert took_part == [["a", "b"], ["a", "b"], ["a", "b", "c"], ["b", "c"], ["a", "b", "c"]]
-    assert "there is no model to go on from" in result["rounds"][3]["failures"][0]["reason"]
+    assert "there is no model to continue from" in result["rounds"][3]["failures"][0]["reason"]
     states = [remembered(made, site) for site in SIZES]
     assert same(states[0], states[1])
     assert same(states[0], states[2])

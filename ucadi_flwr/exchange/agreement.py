@@ -39,8 +39,8 @@ class Agreement:
     @cached_property
     def model(self) -> ModelPlan:
         """The plan of a weighted mean of models."""
-        found = self.recipe.protection
-        return ModelPlan(found.scheme, Layout(self.shapes), found.values_per_slot, self._max_sites)
+        scheme, values = self.recipe.protection.scheme, self.recipe.protection.values_per_slot
+        return ModelPlan(scheme, Layout(self.shapes), values, self._max_sites)
 
     def integers(self, purpose: Purpose) -> IntegerPlan:
         """The plan of a sum of integers.
@@ -76,8 +76,8 @@ class Agreement:
 
     @property
     def _max_sites(self) -> int:
-        found = self.recipe.protection
-        return MAX_SITES if found.scheme == "none" else found.max_sites
+        protection = self.recipe.protection
+        return MAX_SITES if protection.scheme == "none" else protection.max_sites
 
 
 def loss_vector(loss: float, examples: int, plan: IntegerPlan) -> NDArray[np.int64]:

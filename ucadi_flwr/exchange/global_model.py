@@ -40,7 +40,7 @@ def replay_rounds(
     """Open the sums in the order of their rounds, and step with each.
 
     Args:
-        known: where to start; None if the only sum tells all.
+        known: where to start; None if the only sum is the whole model.
         sums: ``round.attempt`` → sum.
         agreement: the run's plans.
         end: who opens: a site, or a key holder afterwards.
@@ -54,7 +54,9 @@ def replay_rounds(
         number = parse_name(name)[0]
         if has_memory(recipe) and (model is None or number != model.round + 1):
             at = "no model" if model is None else f"the model of round {model.round}"
-            raise FederationError(f"the sum of round {number} came and there is {at} to go on from")
+            raise FederationError(
+                f"the sum of round {number} arrived and there is {at} to continue from"
+            )
         message_context = agreement.message_context("model", name, trained_at)
         mean = end.open(agreement.model, message_context, sums[name]).state
         state, moments = step(

@@ -1,4 +1,4 @@
-"""What a run begins with: the seed's model, or a file's (S1's experiment II goes on from I's)."""
+"""The model that a run starts from: the seed's, or a file's (S1's experiment II continues I's)."""
 
 import json
 from collections.abc import Mapping
@@ -29,14 +29,14 @@ Arrays = Mapping[str, NDArray[Any]]
 def load_initial_model(path: Path, model: nn.Module, task: TaskRecipe) -> list[str]:
     """Load a file's weights into ``model``; what there is to know of it, in lines.
 
-    An output layer for another number of classes is begun anew. Raises :class:`DataError` where
-    the file does not fit, or says that its classes are others.
+    An output layer for another number of classes keeps the seed's values. Raises
+    :class:`DataError` where the file does not fit, or says that its classes are others.
     """
     report = load_initial(path, model, head=(output_layer(model),))
     known = report.metadata.get("classes")
     if known is not None and not report.fresh and known != json.dumps(task.classes):
         raise DataError(
-            f"{path} tells apart {known[:200]}, and task {task.name} {json.dumps(task.classes)}; "
+            f"{path} has classes {known[:200]}, and task {task.name} {json.dumps(task.classes)}; "
             "choose a model of the same classes"
         )
     notes = [f"initial model: {path}, SHA-256 {report.sha256}"]

@@ -37,7 +37,7 @@ _SEED = re.compile("[0-9]{1,19}")
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedRun:
     """What a key holder reads: the model, the mean loss by round, and the counts of the test.
 
     ``local`` names the tensors of ``state`` that never left the sites: they are the initial ones.
@@ -75,7 +75,7 @@ def write_sealed(
         save_file({**arrays, **{f"initial/{n}": v for n, v in initial.items()}}, partial, metadata)
 
 
-def open_sealed(path: Path, task: TaskRecipe, recipe: StrategyRecipe, key: SiteKey) -> Opened:
+def open_sealed(path: Path, task: TaskRecipe, recipe: StrategyRecipe, key: SiteKey) -> OpenedRun:
     """Open the file of a run of these recipes with the sites' key.
 
     Raises :class:`DataError` where the file is not such a one, :class:`ProtectionError` where the
@@ -94,7 +94,7 @@ def open_sealed(path: Path, task: TaskRecipe, recipe: StrategyRecipe, key: SiteK
     start = _part(arrays, "initial")
     if start:
         start = read_initial_model(start, key, shapes)
-    found = replay_rounds(
+    opened = replay_rounds(
         GlobalModel(0, start) if start else None,
         {name: blob.tobytes() for name, blob in _part(arrays, "sum").items()},
         agreement,
@@ -113,7 +113,7 @@ def open_sealed(path: Path, task: TaskRecipe, recipe: StrategyRecipe, key: SiteK
     counts = None
     for name, blob in _part(arrays, "counts").items():
         counts = Counts.from_vector(integers("counts", name, blob.tobytes()), len(task.classes))
-    return Opened(merge(found.state, own, whole), dict(sorted(losses.items())), counts, local)
+    return OpenedRun(merge(opened.state, own, whole), dict(sorted(losses.items())), counts, local)
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

@@ -59,11 +59,11 @@ def array(content: RecordDict, record: str, name: str) -> NDArray[Any]:
 
     Its header is untrusted: a shape that the bytes do not fill allocates nothing.
     """
-    found = content.array_records[record].get(name) if record in content.array_records else None
-    if found is None:
+    sent = content.array_records[record].get(name) if record in content.array_records else None
+    if sent is None:
         raise FederationError(f"the message lacks its '{record}' part '{name[:64]}'")
     try:
-        return _view(found)
+        return _view(sent)
     except (EOFError, TypeError, ValueError) as error:
         raise FederationError(f"the message's '{record}' part cannot be read ({error})") from None
 
@@ -87,9 +87,9 @@ def read_multipliers(text: str) -> dict[str, int]:
     return values
 
 
-def _view(found: Array) -> NDArray[Any]:
+def _view(array: Array) -> NDArray[Any]:
     """Parse NumPy's own format (``.npy``), in which Flower sends arrays."""
-    stream = io.BytesIO(found.data)
+    stream = io.BytesIO(array.data)
     version = np.lib.format.read_magic(stream)
     if version not in _READ_HEADER:
         raise ValueError(f"version {version} of NumPy's format")
@@ -97,7 +97,7 @@ def _view(found: Array) -> NDArray[Any]:
     if dtype.kind not in _PLAIN_KINDS:
         raise ValueError(f"an array of {dtype}")
     count, start = math.prod(shape), stream.tell()
-    if min(shape, default=0) < 0 or count * dtype.itemsize != len(found.data) - start:
-        raise ValueError(f"{len(found.data) - start} bytes for an array {dtype} {shape}"[:120])
-    values = np.frombuffer(found.data, dtype, count, start)
+    if min(shape, default=0) < 0 or count * dtype.itemsize != len(array.data) - start:
+        raise ValueError(f"{len(array.data) - start} bytes for an array {dtype} {shape}"[:120])
+    values = np.frombuffer(array.data, dtype, count, start)
     return values.reshape(shape, order="F" if fortran else "C")

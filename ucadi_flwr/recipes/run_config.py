@@ -41,7 +41,7 @@ class ServerSettings(_Settings):
     name: str = Field(description="folder of this run within it; empty for the folder itself")
     nodes: int = Field(ge=0, description="sites to wait for before round 1; 0: the quorum")
     context: str = Field(description="file of the encryption context; empty without encryption")
-    initial: str = Field(description="file of a model to begin with; empty: the seed's")
+    initial: str = Field(description="file of a model to start from; empty: the seed's")
     resume: bool = Field(description="continue from the newest checkpoint of the run in its folder")
     bandwidth: int = Field(ge=0, description="bytes/s, to report transmission times; 0: unknown")
 

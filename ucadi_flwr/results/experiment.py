@@ -1,4 +1,4 @@
-"""``results.json``: what an experiment found, as a typed document. docs/results.md explains it."""
+"""``results.json``: the result of an experiment, a typed document; docs/results.md explains it."""
 
 from pathlib import Path
 from typing import Literal, TypeVar

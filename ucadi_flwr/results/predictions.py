@@ -72,7 +72,7 @@ def read_predictions(path: Path, classes: Sequence[str]) -> PredictionFile:
     seen = set[str]()
     for row, case in zip(table.rows, cases, strict=True):
         if case in seen:
-            raise DataError(f"{path}: line {row.line}: case {quote(case)} stands there twice")
+            raise DataError(f"{path}: line {row.line}: case {quote(case)} appears twice")
         seen.add(case)
     known = {name: index for index, name in enumerate(classes)}
     unknown = table.offences("label", lambda label: label not in known)

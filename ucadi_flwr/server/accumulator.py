@@ -107,13 +107,13 @@ class Accumulator:
         recipe = self.agreement.recipe
         sizes, losses = recipe.protection.weights, recipe.protection.metrics
         try:
-            found = cast(dict[str, float], reply.content.metric_records["metrics"])
+            stated = cast(dict[str, float], reply.content.metric_records["metrics"])
             answer = SiteRecord(
-                examples=int(found["num-examples"]) if sizes == "public" else None,
-                epochs=int(found["epochs"]),
-                loss=float(found["loss"]) if losses == "public" else None,
-                seconds=float(found["seconds"]),
-                protect_seconds=float(found["protect-seconds"]),
+                examples=int(stated["num-examples"]) if sizes == "public" else None,
+                epochs=int(stated["epochs"]),
+                loss=float(stated["loss"]) if losses == "public" else None,
+                seconds=float(stated["seconds"]),
+                protect_seconds=float(stated["protect-seconds"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise FederationError(f"the answer lacks its parts ({error!r})") from None

@@ -1,4 +1,4 @@
-"""A run's checkpoints: after every round, all that another process needs to go on from there.
+"""A run's checkpoints: after every round, all that another process needs to continue from there.
 
 A round is one JSON manifest, written last and atomically. It names the sums by their SHA-256, and
 each sum is a file of that name, so that a sum which stays is not written again. Nothing in it can
@@ -33,13 +33,13 @@ Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class RunIdentity(BaseModel):
-    """What a run is; one that differs in any of it cannot go on from another's checkpoint."""
+    """What a run is; one that differs in any value cannot continue from another's checkpoint."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     task: Hash = Field(description="digest of the task recipe")
     strategy: Hash = Field(description="digest of the strategy recipe")
-    initial: Hash = Field(description="digest of the model that all begin with")
+    initial: Hash = Field(description="digest of the model that all start from")
     key_id: str = Field(description="of the sites' key")
     seed: int
     rounds: int
@@ -177,15 +177,15 @@ class Checkpoints:
         return sorted(p for p in self.folder.glob("round-*.json") if _MANIFEST.fullmatch(p.name))
 
     def _keep(self, blobs: Mapping[str, bytes]) -> dict[str, str]:
-        found = {}
+        digests = {}
         for name, content in blobs.items():
             digest = hashlib.sha256(content).hexdigest()
             path = self.folder / digest
             if not path.exists():
                 with replacing(path) as partial:
                     partial.write_bytes(content)
-            found[name] = digest
-        return found
+            digests[name] = digest
+        return digests
 
     def _blob(self, digest: str) -> bytes:
         path = self.folder / digest
@@ -214,16 +214,16 @@ class Checkpoints:
 
 
 def digest_of_arrays(arrays: Iterable[tuple[str, bytes]]) -> str:
-    """SHA-256 of named bytes in their order: of the model that all begin with."""
-    found = hashlib.sha256()
+    """SHA-256 of named bytes in their order: of the model that all start from."""
+    digest = hashlib.sha256()
     for name, content in arrays:
-        found.update(f"{len(name)} {len(content)} {name}".encode())
-        found.update(content)
-    return found.hexdigest()
+        digest.update(f"{len(name)} {len(content)} {name}".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def _named(manifest: Manifest) -> set[str]:
-    sums = {digest for found in manifest.models.values() for digest in found.values()}
+    sums = {digest for digests in manifest.models.values() for digest in digests.values()}
     return sums | set(manifest.others.values())
 
 

@@ -1,4 +1,4 @@
-"""What a round will cost every site, told before the first one starts."""
+"""What a round will cost each site, estimated before the first round."""
 
 import time
 
@@ -52,11 +52,11 @@ def seconds(agreement: Agreement) -> float:
     values = agreement.model.layout.values
     rows = max(1, min(values, SAMPLE) // 100)
     layout = Layout({"sample": (rows, 100)})
-    found = recipe.protection
-    plan = ModelPlan(found.scheme, layout, found.values_per_slot)
+    protection = recipe.protection
+    plan = ModelPlan(protection.scheme, layout, protection.values_per_slot)
     rng = np.random.default_rng(0)
     state = {"sample": rng.normal(0, 0.05, (rows, 100)).astype(np.float32)}
-    key = SiteKey.create(found.scheme) if found.scheme != "none" else None
+    key = SiteKey.create(protection.scheme) if protection.scheme != "none" else None
     message_context = agreement.message_context("model", name_of(0, 0))
     site = make_site(key, "sample", min_sites=1)
     total = make_sum(key.context if key else NO_KEY, plan, message_context, 1, WeightedMean)

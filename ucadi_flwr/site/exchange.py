@@ -42,7 +42,7 @@ class SiteExchange:
         self._key, self.member, self.seconds = key, member, 0.0
 
     def open(self, content: RecordDict, trained_at: str = ALL_SITES) -> GlobalModel:
-        """The model to go on from, its tensors in the order of the agreement."""
+        """The model to continue from, its tensors in the order of the agreement."""
         remembers = has_memory(self.agreement.recipe)
         known = self.memory.model() if remembers else None
         if initial := arrays(content, "initial"):
@@ -67,10 +67,10 @@ class SiteExchange:
             return weight
         if not self.agreement.exchanges_weights:
             return declared
-        found = blobs(content, "weights")
-        if len(found) != 1:  # a total that the server declares would let it bisect the weight
+        sums = blobs(content, "weights")
+        if len(sums) != 1:  # a total that the server declares would let it bisect the weight
             raise FederationError("the message lacks the sum of the encrypted weights")
-        ((name, blob),) = found.items()
+        ((name, blob),) = sums.items()
         message_context = self.agreement.message_context("weights", name)
         opened = self._end.open_integers(self.agreement.integers("weights"), message_context, blob)
         if self.member not in opened.members or weight != self.memory.weight:

@@ -1,6 +1,6 @@
 """The tensors that stay at a site, on the site's own disk: FedBN's layers, a head of its own.
 
-A new process serves every message, and a run may go on in another one; nothing here leaves the
+A new process serves every message, and a run may continue in another one; nothing here leaves the
 site.
 """
 
@@ -16,7 +16,7 @@ from ucadi_flwr.errors import DataError
 from ucadi_flwr.files.atomic import replacing
 
 KEPT = 2
-"""Rounds: a round may be repeated, and must begin as it did the first time."""
+"""Rounds: a round may be repeated, and must start as it did the first time."""
 
 
 class LocalTensors:
@@ -48,7 +48,8 @@ class LocalTensors:
             return load_file(path)
         except (SafetensorError, OSError) as error:
             raise DataError(
-                f"{path}: damaged ({error}); delete it, and the site begins its own tensors anew"
+                f"{path}: damaged ({error}); delete it, and the site starts with the run's "
+                "initial tensors"
             ) from None
 
     def _file(self, number: int) -> Path:

@@ -69,8 +69,8 @@ class SiteMemory:
         arrays = (model.state, model.moments.first, model.moments.second)
         named = {
             f"{part}/{name}": np.ascontiguousarray(values)
-            for part, found in zip(_PARTS, arrays, strict=True)
-            for name, values in found.items()
+            for part, state in zip(_PARTS, arrays, strict=True)
+            for name, values in state.items()
         }
         with replacing(self._model(model.round)) as partial:
             save_file(named, partial)
@@ -86,10 +86,10 @@ class SiteMemory:
         if number < 0 or not path.exists():
             return None
         try:
-            found = load_file(path)
+            stored = load_file(path)
         except (SafetensorError, OSError) as error:
             raise DataError(f"{path}: damaged ({error}); delete it") from None
-        state, first, second = (_part(found, part) for part in _PARTS)
+        state, first, second = (_part(stored, part) for part in _PARTS)
         return GlobalModel(number, state, Moments(first, second))
 
     def _model(self, number: int) -> Path:
@@ -103,9 +103,9 @@ class SiteMemory:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        sealed = {str(purpose): str(name) for purpose, name in found["sealed"].items()}
-        return {"sealed": sealed, "weight": int(found["weight"]), "round": int(found["round"])}
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        sealed = {str(purpose): str(name) for purpose, name in stored["sealed"].items()}
+        return {"sealed": sealed, "weight": int(stored["weight"]), "round": int(stored["round"])}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise DataError(
             f"{path}: damaged; delete the folder if you trust the server not to ask for a round "

@@ -34,7 +34,7 @@ def test_reading(tmp_path):
         ("case,label\n", "line 1: columns must be"),
         (HEADER, "has no cases"),
         (GOOD + "c,C,healthy,1\n", "more or fewer values than columns: line 4 (4 values); give 5"),
-        (GOOD + "a,A,healthy,1,0\n", "line 4: case 'a' stands there twice"),
+        (GOOD + "a,A,healthy,1,0\n", "line 4: case 'a' appears twice"),
         (GOOD + "c,C,ill,1,0\n", "unknown class: line 4 ('ill'); the task has healthy, covid-19"),
         (GOOD + f"c,C,{'x' * 99},1,0\n", f"unknown class: line 4 ('{'x' * 40}…')"),
         (GOOD + "c,C,healthy,one,0\n", "line 4: could not convert string to float: 'one'"),

@@ -49,8 +49,10 @@ def test_a_view_is_kept_whole(tmp_path: Path) -> None:
     assert own.after(1)["t"].tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
-def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported(tmp_path: Path) -> None:
     own = LocalTensors(tmp_path)
     (tmp_path / "own-4.safetensors").write_bytes(b"x" * 40)
-    with pytest.raises(DataError, match=r"own-4\.safetensors: damaged .* begins its own tensors"):
+    with pytest.raises(
+        DataError, match=r"own-4\.safetensors: damaged .* starts with the run's initial"
+    ):
         own.after(4)
