@@ -37,7 +37,7 @@ from ucadi_flwr.exchange.agreement import Agreement, name_of
 from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.models.state import read_state
 from ucadi_flwr.protection.keys import NO_KEY, SiteKey
-from ucadi_flwr.protection.plain import Mean
+from ucadi_flwr.protection.plain import StreamingMean
 from ucadi_flwr.protection.protect import make_site, make_sum
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.run_config import number_of_rounds
@@ -84,7 +84,7 @@ def run(arm: str, task_name: str, data: str, work: str, seed: int, rounds: int) 
     agreement = Agreement(recipe, f"{arm}/{seed}", shapes, len(task.classes))
     key = SiteKey.create("bfv") if arm == "ucadi" else None
     order = int(arm.removeprefix("float32-")) if arm.startswith("float32-") else 0
-    mean: type[Mean] = Float32Mean if arm.startswith("float32-") else WeightedMean
+    mean: type[StreamingMean] = Float32Mean if arm.startswith("float32-") else WeightedMean
     begin = time.perf_counter()
     for number in range(1, rounds + 1):
         message_context = agreement.message_context("model", name_of(number, 0))

@@ -2,17 +2,18 @@
 
     python benchmarks/protection.py --values 700000 --sites 5 --json protection.json
 
-Every row runs in processes of its own, in turn with the others, and is the median of ``--repeats``.
+Each row runs in separate processes, in turn with the others, and is the median of ``--repeats``.
 Seconds are CPU seconds: ``encrypt`` and ``decrypt`` of one site (the mean over the sites, over the
-first five for ``decrypt``), ``add`` of one site's answer at the server, ``result`` what the server
-does once a round. ``site_bytes`` is the most memory that encrypting or decrypting once needed
-beside what was there before, a value (Linux; elsewhere nan). Rows:
+first five for ``decrypt``), ``add`` of one contribution at the server, ``result`` what the server
+does once a round. ``site_bytes`` is the peak memory of one encryption or decryption above the level
+before it, in bytes for each value (Linux; elsewhere nan). Rows:
 
-- ``plaintext``, ``bfv-2``, ``bfv-3``, ``bfv-4``, ``ckks``: this project's protection room.
-- ``nvflare-ckks``: as NVFlare's HE filters do (8192, [60, 40, 40], 2^40, symmetric): a TenSEAL
-  vector a tensor; the server multiplies the sum by 1/Σn, which costs a level and halves the answer.
-- ``nvflare-ckks-flat``: its settings at their best on the way up, one vector for the whole model,
-  and the sum going back as it is.
+- ``plaintext``, ``bfv-2``, ``bfv-3``, ``bfv-4``, ``ckks``: this project's protection.
+- ``nvflare-ckks``: the method of NVFlare's HE filters (8192, [60, 40, 40], 2^40, symmetric): one
+  TenSEAL vector for each tensor; the server multiplies the sum by 1/Σn, which costs a level and
+  halves the size of the result.
+- ``nvflare-ckks-flat``: the same settings with one vector for the whole model, which is best on the
+  way up, and a sum that is returned as it is.
 """
 
 import argparse
@@ -41,26 +42,26 @@ State = dict[str, np.ndarray]
 ROWS = [
     "plaintext", "bfv-2", "bfv-3", "bfv-4", "ckks", "nvflare-ckks", "nvflare-ckks-flat",
 ]  # fmt: skip
-OCCASION = MessageContext("benchmark", 1)
+CONTEXT = MessageContext("benchmark", 1)
 
 
 def shapes(values: int) -> dict[str, tuple[int, ...]]:
-    """Dense layers like the 3D-DenseNet's, with under 1 % in small tensors, up to ``values``."""
+    """Tensors of the 3D-DenseNet's form, ``values`` in all, under 1 % of them in small tensors."""
     layer: dict[str, tuple[int, ...]] = {"conv1": (128, 112, 1, 1, 1), "bias1": (128,)}
     layer |= {f"norm1.{i}": (112,) for i in range(4)}
     layer |= {"conv2": (32, 128, 3, 3, 3), "bias2": (32,)}
     layer |= {f"norm2.{i}": (128,) for i in range(4)}
-    found: dict[str, tuple[int, ...]] = {}
+    tensors: dict[str, tuple[int, ...]] = {}
     number, left = 0, values
     while left:
         for name, shape in layer.items():
             size = min(left, int(np.prod(shape)))
             if size:
                 whole = size == np.prod(shape)
-                found[f"{number}.{name}"] = shape if whole else (1, size)
+                tensors[f"{number}.{name}"] = shape if whole else (1, size)
             left -= size
         number += 1
-    return found
+    return tensors
 
 
 def models(values: int, sites: int) -> Iterator[tuple[State, int]]:
@@ -81,14 +82,14 @@ class _Clock:
 
     def __call__(self, name: str, work: Any, *arguments: Any) -> Any:
         start = time.process_time()
-        found = work(*arguments)
+        result = work(*arguments)
         spent = time.process_time() - start
         self.seconds[name] = self.seconds.get(name, 0.0) + spent
-        return found
+        return result
 
 
 class _Peak:
-    """The most memory that any of some calls needed beside what was there before it, in bytes."""
+    """The largest peak of memory that a call had above the level before it, in bytes."""
 
     def __init__(self) -> None:
         self.bytes = 0.0
@@ -97,22 +98,22 @@ class _Peak:
         if not sys.platform.startswith("linux"):
             self.bytes = float("nan")
             return work(*arguments)
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak
         before = _status("VmRSS")
-        found = work(*arguments)
+        result = work(*arguments)
         self.bytes = max(self.bytes, _status("VmHWM") - before)
-        return found
+        return result
 
 
 def _status(name: str) -> int:
-    """A figure of Linux about this process, in bytes."""
+    """A size in this process's ``/proc/self/status``, in bytes."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     line = next(line for line in lines if line.startswith(f"{name}:"))
     return int(line.split()[1]) * 1024
 
 
-class _Room:
-    """One round in the protection room."""
+class _Protection:
+    """One round with this project's protection."""
 
     def __init__(self, row: str, values: int, sites: int) -> None:
         scheme, _, packing = row.partition("-")
@@ -122,12 +123,12 @@ class _Room:
         self.plan = ModelPlan(scheme, Layout(shapes(values)), int(packing or 3), plan_sites)
         self.reference = next(models(values, 1))[0]
         context = self.key.context if self.key else NO_KEY
-        self.sum = make_sum(context, self.plan, OCCASION, 1, WeightedMean)
+        self.sum = make_sum(context, self.plan, CONTEXT, 1, WeightedMean)
         self.total = sum(weight for _, weight in models(values, sites))
 
     def encrypt(self, number: int, state: State, weight: int) -> bytes:
         site = make_site(self.key, f"site-{number}", 1)
-        return site.seal(self.plan, OCCASION, state, self.reference, weight, self.total)
+        return site.seal(self.plan, CONTEXT, state, self.reference, weight, self.total)
 
     def add(self, blob: bytes) -> None:
         self.sum.add(blob)
@@ -136,11 +137,11 @@ class _Room:
         return self.sum.result()
 
     def decrypt(self, blob: bytes) -> State:
-        return make_site(self.key, "site-0", 1).open(self.plan, OCCASION, blob).state
+        return make_site(self.key, "site-0", 1).open(self.plan, CONTEXT, blob).state
 
 
 class _NVFlare:
-    """One round as NVFlare's HEModelEncryptor, HEInTimeAccumulate… and HEModelDecryptor do it."""
+    """One round by the method of NVFlare's HEModelEncryptor, HEInTimeAccumulate… and decryptor."""
 
     def __init__(self, row: str, values: int, sites: int) -> None:
         self.flat, self.layout = row.endswith("flat"), Layout(shapes(values))
@@ -176,8 +177,8 @@ class _NVFlare:
         ]
         if self.flat:
             return self.layout.unflatten(vectors[0])
-        found = self.layout.shapes.items()
-        return {n: v.reshape(s) for (n, s), v in zip(found, vectors, strict=True)}
+        tensors = self.layout.shapes.items()
+        return {n: v.reshape(s) for (n, s), v in zip(tensors, vectors, strict=True)}
 
 
 def size(blob: bytes | list[bytes]) -> int:
@@ -186,19 +187,20 @@ def size(blob: bytes | list[bytes]) -> int:
 
 def measure(row: str, values: int, sites: int) -> dict[str, Any]:
     """One row once, in this process."""
-    end = _NVFlare(row, values, sites) if row.startswith("nvflare") else _Room(row, values, sites)
+    method = _NVFlare if row.startswith("nvflare") else _Protection
+    one_round = method(row, values, sites)
     clock, peak, up = _Clock(), _Peak(), 0
     exact = {n: np.zeros(s) for n, s in shapes(values).items()}
     for number, (state, weight) in enumerate(models(values, sites)):
         for name, array in state.items():
-            exact[name] += array.astype(np.float64) * (weight / end.total)
-        blob = peak(clock, "encrypt", end.encrypt, number, state, weight)
-        clock("add", end.add, blob)
+            exact[name] += array.astype(np.float64) * (weight / one_round.total)
+        blob = peak(clock, "encrypt", one_round.encrypt, number, state, weight)
+        clock("add", one_round.add, blob)
         up = size(blob)
-    down = clock("result", end.result)
+    down = clock("result", one_round.result)
     readers = min(sites, 5)
     for _ in range(readers):
-        opened = peak(clock, "decrypt", end.decrypt, down)
+        opened = peak(clock, "decrypt", one_round.decrypt, down)
     errors = np.concatenate([np.abs(opened[n] - exact[n]).ravel() for n in exact])
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
     return {
@@ -217,11 +219,11 @@ def measure(row: str, values: int, sites: int) -> dict[str, Any]:
 
 def in_a_process(row: str, values: int, sites: int) -> dict[str, Any]:
     command = [sys.executable, __file__, "--values", str(values), "--sites", str(sites)]
-    done = subprocess.run(  # noqa: S603 - this file
+    process = subprocess.run(  # noqa: S603 - this file
         [*command, "--one", row], check=True, capture_output=True, text=True
     )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    measured: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+    return measured
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
@@ -241,11 +243,11 @@ def print_ratios(rows: list[dict[str, Any]]) -> None:
 
     for base in (name for name in by_name if name.startswith("nvflare")):
         for name in (name for name in by_name if not name.startswith("nvflare")):
-            own, other = by_name[name], by_name[base]
+            ours, other = by_name[name], by_name[base]
             print(
-                f"{name:>9} against {base}: {cpu(other) / cpu(own):.1f} × less CPU, "
-                f"{other['bytes_up_per_value'] / own['bytes_up_per_value']:.1f} × fewer bytes up, "
-                f"{other['bytes_down_per_value'] / own['bytes_down_per_value']:.1f} × fewer down"
+                f"{name:>9} against {base}: {cpu(other) / cpu(ours):.1f} × less CPU, "
+                f"{other['bytes_up_per_value'] / ours['bytes_up_per_value']:.1f} × fewer bytes up, "
+                f"{other['bytes_down_per_value'] / ours['bytes_down_per_value']:.1f} × fewer down"
             )
 
 
@@ -267,8 +269,8 @@ def main() -> None:
             runs[row].append(in_a_process(row, flags.values, flags.sites))
     table = [
         {"scheme": row, "values": flags.values, "sites": flags.sites}
-        | {name: statistics.median(run[name] for run in found) for name in found[0]}
-        for row, found in runs.items()
+        | {name: statistics.median(run[name] for run in repeats) for name in repeats[0]}
+        for row, repeats in runs.items()
     ]
     print_table(table)
     print_ratios(table)

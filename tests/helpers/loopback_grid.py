@@ -62,8 +62,15 @@ class LoopbackGrid(Grid):
     def get_node_ids(self) -> Iterable[int]:
         return sorted(self.online)
 
-    def send_and_receive(self, *args: object, **kwargs: object) -> Iterable[Message]:
-        raise NotImplementedError
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """As Flower's own loop calls it: all replies at once, errors among them."""
+        ids = list(self.push_messages(messages))
+        replies: list[Message] = []
+        while any(message_id in self.pending for message_id in ids):
+            replies += self.pull_messages(ids)
+        return replies
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         ids = []

@@ -1,21 +1,21 @@
-"""DeLong of one model, and of two, as the comparison calls it of several seeds."""
+"""DeLong's estimate for one model, and his test for two, without seeds."""
 
 from numpy.typing import ArrayLike
 
-from ucadi_flwr.evaluation.delong import shares
+from ucadi_flwr.evaluation.delong import auc_components
 from ucadi_flwr.evaluation.intervals import AucEstimate
-from ucadi_flwr.evaluation.paired import Comparison, delong_test
+from ucadi_flwr.evaluation.paired import PairedTest, delong_test
 
 
 def area_of(
     truth: ArrayLike, scores: ArrayLike, clusters: ArrayLike | None = None
 ) -> AucEstimate | None:
-    found = shares(truth, scores, clusters)
-    return None if found is None else AucEstimate.of(found)
+    components = auc_components(truth, scores, clusters)
+    return None if components is None else AucEstimate.of(components)
 
 
 def difference_of(
     truth: ArrayLike, a: ArrayLike, b: ArrayLike, clusters: ArrayLike | None = None
-) -> Comparison | None:
-    one, other = shares(truth, a, clusters), shares(truth, b, clusters)
-    return None if one is None or other is None else delong_test(one - other)
+) -> PairedTest | None:
+    of_a, of_b = auc_components(truth, a, clusters), auc_components(truth, b, clusters)
+    return None if of_a is None or of_b is None else delong_test(of_a - of_b)

@@ -1,12 +1,32 @@
-"""What a figure or a page shows, as lists of words and numbers."""
+"""The texts, tables and shapes of a page or a figure."""
 
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 
+from ucadi_flwr.report.comparisons import Comparison
+from ucadi_flwr.report.figures import draw
 from ucadi_flwr.report.figures.drawing import Drawing
+from ucadi_flwr.report.page import render
+from ucadi_flwr.results.analysis import Analysis
+from ucadi_flwr.results.experiment import Results
 
 VOID = {"meta", "path", "use"}
+
+
+def drawings_of(results: Results, analysis: Analysis | None = None) -> list[Drawing]:
+    return draw(results, comparison_of(results, analysis))
+
+
+def page_of(results: Results, analysis: Analysis | None = None) -> str:
+    """The page as ``publish`` writes it."""
+    comparison = comparison_of(results, analysis)
+    return render(results, comparison, draw(results, comparison))
+
+
+def comparison_of(results: Results, analysis: Analysis | None) -> Comparison | None:
+    names = [cell.strategy.name for cell in results.cells]
+    return None if analysis is None else Comparison(analysis, names)
 
 
 def parse(drawing: Drawing) -> ET.Element:
@@ -18,22 +38,22 @@ def texts(svg: ET.Element) -> list[str]:
 
 
 def rows(svg: ET.Element) -> list[list[str]]:
-    """WireFormat that stand beside each other, from top to bottom and from left to right."""
-    found: dict[int, list[tuple[float, str]]] = {}
+    """Rows of texts of one height, from top to bottom, each from left to right."""
+    heights: dict[int, list[tuple[float, str]]] = {}
     for element in svg.iter("text"):
         if "x" in element.attrib:
             y = round(float(element.attrib["y"]))
-            found.setdefault(y, []).append((float(element.attrib["x"]), element.text or ""))
-    return [[text for _, text in sorted(found[y])] for y in sorted(found)]
+            heights.setdefault(y, []).append((float(element.attrib["x"]), element.text or ""))
+    return [[text for _, text in sorted(heights[y])] for y in sorted(heights)]
 
 
 def style(element: ET.Element, name: str, otherwise: str = "") -> str:
-    found = re.search(rf"(?:^|; ){name}: (\S+?)(?:;|$)", element.get("style", ""))
-    return found.group(1) if found else otherwise
+    match = re.search(rf"(?:^|; ){name}: (\S+?)(?:;|$)", element.get("style", ""))
+    return match.group(1) if match else otherwise
 
 
 def paths(svg: ET.Element, **wanted: str) -> list[list[tuple[float, float]]]:
-    """The corners of every path with that style, ``stroke_width="1.4"``."""
+    """The corners of every path with this style, for example ``stroke_width="1.4"``."""
     return [
         [(float(x), float(y)) for x, y in re.findall(r"[ML] (\S+) (\S+)", element.attrib["d"])]
         for element in svg.iter("path")
@@ -42,7 +62,7 @@ def paths(svg: ET.Element, **wanted: str) -> list[list[tuple[float, float]]]:
 
 
 class Page(HTMLParser):
-    """Tags, attributes, words and tables of a page; a tag that is closed wrongly is an error."""
+    """Tags, attributes, words and tables of a page; a tag that is not closed is an error."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -92,7 +112,7 @@ class Page(HTMLParser):
         return " ".join(self.words)
 
     def table(self, words: str) -> list[list[str]]:
-        """The one table that has these words in its caption."""
+        """The only table with these words in its caption."""
         pairs = zip(self.captions, self.tables, strict=True)
-        (found,) = (table for caption, table in pairs if words in caption)
-        return found
+        (rows,) = (table for caption, table in pairs if words in caption)
+        return rows

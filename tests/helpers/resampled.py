@@ -1,4 +1,4 @@
-"""The bootstrap over patients as the textbook has it, case by case: slow, for comparison."""
+"""The bootstrap over patients as in the textbook, case by case: a slow reference."""
 
 from collections.abc import Callable, Sequence
 

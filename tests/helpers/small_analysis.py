@@ -1,4 +1,4 @@
-"""Parts of an analysis, and a small one whose every table was worked out by hand."""
+"""Parts of an analysis, and a small analysis whose tables were computed by hand."""
 
 from typing import Any, Literal
 
@@ -9,8 +9,8 @@ from ucadi_flwr.results.analysis import (
     CalibrationBin,
     Difference,
     Estimate,
-    ReaderFigures,
-    Readers,
+    ReaderMeasures,
+    ReaderStudy,
     Roc,
     Tested,
     Unit,
@@ -35,7 +35,7 @@ def a_test(
     curves: bool = True,
     **more: Any,
 ) -> Tested:
-    """Every other figure has its own value: .11 sensitivity … .88 Brier."""
+    """Every other measure has its own value: .11 sensitivity … .88 Brier."""
     names = ["sensitivity", "specificity", "precision", "fpr", "f1", "accuracy", "ece", "brier"]
     figures = {name: estimate(0.11 * (i + 1)) for i, name in enumerate(names)}
     auc = estimate(0.9, 0.85, 0.95, 0.01) if auc is None else auc
@@ -73,7 +73,7 @@ def difference(
     a: str,
     b: str,
     tested_at: str,
-    found: Estimate,
+    estimate: Estimate,
     p: float | None = None,
     p_holm: float | None = None,
     *,
@@ -87,22 +87,22 @@ def difference(
         tested_at=tested_at,
         unit=unit,
         measure=measure,
-        difference=found,
+        difference=estimate,
         p=p,
         p_holm=p_holm,
         method=method,
     )
 
 
-def study(strategy: str, p: float | None = 0.03) -> Readers:
+def study(strategy: str, p: float | None = 0.03) -> ReaderStudy:
     """Two readers and their majority; reader B has no specificity."""
-    return Readers(
+    return ReaderStudy(
         strategy=strategy,
         seed=0,
         model_sensitivity=estimate(0.875, 0.8, 0.93),
         model_specificity=estimate(0.75, 0.6, 0.86),
         readers=[
-            ReaderFigures(
+            ReaderMeasures(
                 reader="A",
                 cases=100,
                 sensitivity=estimate(0.8, 0.7, 0.9),
@@ -110,10 +110,10 @@ def study(strategy: str, p: float | None = 0.03) -> Readers:
                 p=p,
                 p_holm=None if p is None else 0.06,
             ),
-            ReaderFigures(
+            ReaderMeasures(
                 reader="B", cases=100, sensitivity=estimate(0.7), specificity=estimate(None)
             ),
-            ReaderFigures(
+            ReaderMeasures(
                 reader="majority",
                 cases=98,
                 sensitivity=estimate(0.85),
@@ -195,5 +195,5 @@ def small_analysis() -> Analysis:
         tests,
         differences=differences,
         readers=[study("fedavg"), study("ucadi", None)],
-        warnings=["site b has positives only"],
+        warnings=["site b has only positive cases"],
     )

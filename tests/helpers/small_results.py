@@ -1,4 +1,4 @@
-"""Small results whose figures were worked out by hand; the tests say how."""
+"""Small results whose measures were computed by hand; the tests say how."""
 
 from collections.abc import Mapping
 
@@ -63,7 +63,7 @@ def ref(name: str) -> RecipeRef:
 
 
 def cells() -> list[Cell]:
-    """Site b has one class (no AUC, no specificity); site c missed two tests."""
+    """Site b has only one class (no AUC, no specificity); site c missed two tests."""
     b = figures((None, 0.75, None, 0.75), 4)
     return [
         Cell(
@@ -160,7 +160,7 @@ def build(
 
 
 def fair_cell(name: str, sites: list[str], seed: int = 0, own: bool = False) -> Cell:
-    """A run that finished: two rounds, and one model (or one a site) tested at every site."""
+    """A finished run of two rounds; one model, or one for each site, tested at every site."""
     losses = dict.fromkeys(sites, (10, 1.0))
     tested = {site: figures((0.875,) * 4, 8) for site in sites}
     return Cell(

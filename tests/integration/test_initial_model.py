@@ -78,7 +78,7 @@ def test_models_that_do_not_fit_are_refused_before_a_site_is_asked(
             run(made.changed(**changes))
 
     refused(
-        ProtectionError, "no sealed initial model; make one with ucadi seal", initial=str(first)
+        ProtectionError, "not a sealed initial model; make one with ucadi seal", initial=str(first)
     )
     refused(DataError, "No such file", initial=str(tmp_path / "none"))
     other = sealed(made, first, SiteKey.create("bfv"))

@@ -149,7 +149,7 @@ WRONG: dict[str, tuple[Callable[..., Any], str]] = {
     "short": (lambda b, _: b.pop(), "bytes with a payload of"),
     "long": (lambda b, _: b.extend(bytes(100_000)), "bytes are too many"),
     "empty": (lambda b, _: b.clear(), "0 bytes are too few"),
-    "random": (lambda b, _: b.__setitem__(slice(None), b"x" * len(b)), "no protected message"),
+    "random": (lambda b, _: b.__setitem__(slice(None), b"x" * len(b)), "not a protected message"),
     "no weight": (weight(0), "a weight of 0 of 36 cannot be"),
     "too much weight": (weight(37), "a weight of 37 of 36 cannot be"),
     "no examples": (lambda _, m: m.__setitem__("num-examples", 0), "0 examples; 6 were declared"),

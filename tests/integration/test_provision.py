@@ -1,4 +1,4 @@
-"""A kit with Flower's own commands: its sites are let in, over TLS, and nobody else is."""
+"""A kit with Flower's own commands: its sites are accepted, over TLS, and nobody else is."""
 
 import json
 import os
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 CONNECTION = "kit"
 SECONDS = 120.0
 REFUSED = 1
-"""The status of every exit of Flower's that is an error; its code is in the log."""
+"""The exit status of Flower's commands after any error; Flower's own code is in the log."""
 
 
 class Deployment:
@@ -75,17 +75,17 @@ class Deployment:
             *("--port", str(free_port()), "--node-config", f'site="{kit.name}"'),
         )
 
-    def flwr(self, *words: object) -> dict[str, Any]:
-        """What ``flwr supernode`` answers; with ``--format json`` it exits with 0 in any case."""
-        said = subprocess.run(
-            [*("flwr", "supernode"), *map(str, words), CONNECTION, "--format", "json"],
+    def flwr(self, *arguments: object) -> dict[str, Any]:
+        """The JSON of ``flwr supernode``; with ``--format json`` it always exits with 0."""
+        printed = subprocess.run(
+            [*("flwr", "supernode"), *map(str, arguments), CONNECTION, "--format", "json"],
             env=self.environment,
             capture_output=True,
             text=True,
             timeout=SECONDS,
             check=True,
         )
-        return dict(json.loads(said.stdout))
+        return dict(json.loads(printed.stdout))
 
     def statuses(self) -> dict[str, str]:
         """Node id → status."""
@@ -95,10 +95,10 @@ class Deployment:
         return (self.home / f"{name}.log").read_text(encoding="utf-8", errors="replace")
 
     def close(self) -> None:
-        below = [c for p in self._started for c in children(p)]
+        descendants = [c for p in self._started for c in children(p)]
         for process in reversed(self._started):
             stop(process)
-        for left in psutil.wait_procs(below, timeout=20)[1]:
+        for left in psutil.wait_procs(descendants, timeout=20)[1]:
             left.kill()
 
     def _start(self, name: str, *command: object) -> subprocess.Popen[bytes]:
@@ -132,13 +132,13 @@ def until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """A SuperLink that runs from the server's folder; nobody is registered yet."""
-    made = Deployment(tmp_path_factory.mktemp("deployment"))
+    """A SuperLink that runs from the server's folder; no site is registered yet."""
+    started = Deployment(tmp_path_factory.mktemp("deployment"))
     try:
-        made.start_superlink()
-        yield made
+        started.start_superlink()
+        yield started
     finally:
-        made.close()
+        started.close()
 
 
 def handshake(port: int, context: ssl.SSLContext, name: str) -> str:
@@ -150,13 +150,15 @@ def handshake(port: int, context: ssl.SSLContext, name: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
-def test_who_trusts_the_authority_accepts_the_server(deployment: Deployment, name: str) -> None:
+def test_a_client_that_trusts_the_authority_accepts_the_server(
+    deployment: Deployment, name: str
+) -> None:
     context = ssl.create_default_context(cafile=str(deployment.kit / "A" / "ca.crt"))
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     assert handshake(deployment.port, context, name) == "TLSv1.3"
 
 
-def test_who_does_not_trust_it_or_means_another_host_refuses(
+def test_a_client_that_does_not_trust_it_or_expects_another_host_refuses(
     deployment: Deployment, tmp_path: Path
 ) -> None:
     commands.make(tmp_path / "KIT", f"127.0.0.1:{deployment.port}", ["A"], "none")
@@ -171,14 +173,14 @@ def test_who_does_not_trust_it_or_means_another_host_refuses(
         handshake(deployment.port, trusting, "example.org")
 
 
-def test_a_registered_site_comes_online_and_a_revoked_one_is_turned_away(
+def test_a_registered_site_comes_online_and_a_revoked_one_is_refused(
     deployment: Deployment,
 ) -> None:
     site = SiteKit.load(deployment.kit / "A")
     public = deployment.server.node_keys["A"]
-    said = deployment.flwr("register", "--name", "A", public)
-    assert said["success"], said
-    node = str(said["node-id"])
+    registered = deployment.flwr("register", "--name", "A", public)
+    assert registered["success"], registered
+    node = str(registered["node-id"])
     assert deployment.statuses() == {node: "registered"}
     supernode = deployment.start_supernode(site, "A")
     until(lambda: deployment.statuses()[node] == "online")
@@ -188,8 +190,8 @@ def test_a_registered_site_comes_online_and_a_revoked_one_is_turned_away(
     again = deployment.start_supernode(site, "A-revoked")
     assert again.wait(SECONDS) == REFUSED
     assert deployment.statuses() == {node: "unregistered"}
-    once_more = deployment.flwr("register", public)
-    assert "already in use" in once_more["error-message"]
+    repeated = deployment.flwr("register", public)
+    assert "already in use" in repeated["error-message"]
 
 
 def test_a_site_that_is_not_registered_is_refused(deployment: Deployment) -> None:

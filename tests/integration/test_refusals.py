@@ -53,7 +53,7 @@ def recorded() -> tuple[list[bytes], Callable[[int, Message], Message]]:
 REFUSED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "truncated": (lambda b: b[:-1], "bytes with a payload of"),
     "long": (lambda b: b + b"\0", "bytes are too many"),
-    "random": (lambda b: np.random.default_rng(0).bytes(len(b)), "no protected message"),
+    "random": (lambda b: np.random.default_rng(0).bytes(len(b)), "not a protected message"),
     "other round": (lambda b: flip(b, 4 + 1 + 4 + 48 + 3), "the message is of round"),
     "other run": (lambda b: flip(b, 4 + 1 + 4 + 32), "the message is of another run"),
     "other parameters": (lambda b: flip(b, 4 + 1 + 4 + 16), "another model or other parameters"),

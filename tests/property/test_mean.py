@@ -1,4 +1,4 @@
-"""The weighted mean against exact rational arithmetic, whatever the order."""
+"""The weighted mean equals exact rational arithmetic within rounding, in any order."""
 
 from fractions import Fraction
 
@@ -29,13 +29,13 @@ def mean_of(states: list[np.ndarray], weights: list[int]) -> np.ndarray:
 
 
 @given(SITES)
-def test_order_does_not_matter_to_a_bit(
+def test_any_order_gives_the_same_bits(
     case: tuple[list[np.ndarray], list[int], list[int]],
 ) -> None:
     states, weights, order = case
-    there = mean_of(states, weights)
-    back = mean_of([states[i] for i in order], [weights[i] for i in order])
-    assert there.tobytes() == back.tobytes()
+    mean = mean_of(states, weights)
+    reordered = mean_of([states[i] for i in order], [weights[i] for i in order])
+    assert mean.tobytes() == reordered.tobytes()
 
 
 @given(SITES)
@@ -43,9 +43,9 @@ def test_within_a_rounding_of_the_exact_mean(
     case: tuple[list[np.ndarray], list[int], list[int]],
 ) -> None:
     states, weights, _ = case
-    found = mean_of(states, weights)
+    mean = mean_of(states, weights)
     total = sum(weights)
-    for i, value in enumerate(found):
+    for i, value in enumerate(mean):
         exact = (
             sum(
                 (Fraction(float(s[i])) * w for s, w in zip(states, weights, strict=True)),
@@ -53,7 +53,7 @@ def test_within_a_rounding_of_the_exact_mean(
             )
             / total
         )
-        # half a float32 step of the mean, and 2^-65 a site from the sum's own grid
+        # half a float32 step of the mean, and 2^-65 for each site from the grid of the sum
         bound = Fraction(float(np.spacing(np.abs(value)))) / 2 * (1 + Fraction(1, 2**20))
         assert abs(Fraction(float(value)) - exact) <= bound + Fraction(len(states), 2**64)
 
@@ -62,7 +62,9 @@ ON_THE_GRID = VALUES.filter(lambda x: x == 0 or abs(x) >= 2.0**-40)
 
 
 @given(arrays(np.float32, 7, elements=ON_THE_GRID), st.lists(st.integers(1, 4095), min_size=1))
-def test_identical_sites_give_themselves_back(state: np.ndarray, weights: list[int]) -> None:
+def test_identical_sites_have_their_own_model_as_the_mean(
+    state: np.ndarray, weights: list[int]
+) -> None:
     assert mean_of([state] * len(weights), weights).tobytes() == (state + 0.0).tobytes()
 
 
@@ -78,17 +80,17 @@ def test_memory_does_not_grow_with_sites(sites: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 2.0 * MAX_PRODUCT])
-def test_what_cannot_be_added_is_named_and_changes_nothing(bad: float) -> None:
+def test_a_value_that_cannot_be_added_is_named_and_changes_nothing(bad: float) -> None:
     mean = WeightedMean()
     mean.add({"a": np.ones(2, np.float32), "b": np.ones(2, np.float32)}, 1)
-    worse = {"a": np.ones(2, np.float32), "b": np.array([0, bad], np.float32)}
+    diverged = {"a": np.ones(2, np.float32), "b": np.array([0, bad], np.float32)}
     with pytest.raises(FederationError, match="tensor 'b' holds"):
-        mean.add(worse, 1)
+        mean.add(diverged, 1)
     assert mean.contributions == 1
     assert mean.mean()["a"].tolist() == [1.0, 1.0]
 
 
-def test_weights_and_emptiness() -> None:
+def test_a_mean_needs_positive_weights_and_a_contribution() -> None:
     with pytest.raises(FederationError, match="no contributions"):
         WeightedMean().mean()
     with pytest.raises(FederationError, match="weight of 0"):

@@ -1,4 +1,4 @@
-"""The opened sum against integers in NumPy, to the bit; against float FedAvg, within the bound."""
+"""The opened sum equals integers in NumPy to the bit, and float FedAvg within the bound."""
 
 from collections.abc import Sequence
 
@@ -9,23 +9,24 @@ from hypothesis import strategies as st
 
 from ucadi_flwr.models.densenet3d import DenseNet3d
 from ucadi_flwr.models.state import read_state
-from ucadi_flwr.protection.encoding.bfv_slots import PLAIN_MODULUS, digit, radix
+from ucadi_flwr.protection.encoding.bfv_slots import digit, radix
 from ucadi_flwr.protection.encoding.layout import Layout
+from ucadi_flwr.protection.encoding.slots import PLAIN_MODULUS
 from ucadi_flwr.protection.frame import MessageContext
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.plan import IntegerPlan, ModelPlan
 from ucadi_flwr.protection.server import SealedSum
-from ucadi_flwr.protection.site import Opened, SealedSite
+from ucadi_flwr.protection.site import OpenedModel, SealedSite
 
 State = dict[str, np.ndarray]
 
-KEY, OCCASION = SiteKey.create("bfv"), MessageContext("run", 1)
+KEY, CONTEXT = SiteKey.create("bfv"), MessageContext("run", 1)
 CKKS_KEY = SiteKey.create("ckks")
 
 
 @st.composite
 def rounds(draw: st.DrawFn, most: int = 12) -> tuple[ModelPlan, State, list[State], list[int], int]:
-    """A plan, a global model, the models and weights of those that answer, and W."""
+    """A plan, a global model, the models and weights of the sites that answer, and W."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     shapes = {
         "conv": (draw(st.integers(2, 5)), draw(st.integers(2049, 2500))),
@@ -64,12 +65,12 @@ def run_round(
     states: Sequence[State],
     weights: Sequence[int],
     total_weight: int,
-) -> Opened:
-    total = SealedSum(key.context, plan, OCCASION, 1)
+) -> OpenedModel:
+    total = SealedSum(key.context, plan, CONTEXT, 1)
     for i, (state, weight) in enumerate(zip(states, weights, strict=True)):
         site = SealedSite(key, f"site-{i}", 1)
-        total.add(site.seal(plan, OCCASION, state, reference, weight, total_weight))
-    return SealedSite(key, "site-0", 1).open(plan, OCCASION, total.result())
+        total.add(site.seal(plan, CONTEXT, state, reference, weight, total_weight))
+    return SealedSite(key, "site-0", 1).open(plan, CONTEXT, total.result())
 
 
 def integer_mean(
@@ -79,7 +80,7 @@ def integer_mean(
     weights: Sequence[int],
     total_weight: int,
 ) -> tuple[State, dict[str, float], float]:
-    """The mean in fixed point without slots, digits or ciphertexts; each unit; Σα."""
+    """The mean in fixed point without slots, digits or ciphertexts; the unit of each tensor; Σα."""
     units, sums = {}, {}
     shares = [weight * 2**40 // total_weight for weight in weights]
     alpha = sum(shares) / 2**40
@@ -98,20 +99,20 @@ def integer_mean(
     return mean, units, alpha
 
 
-def check_exact(opened: Opened, *case: object) -> None:
+def check_exact(opened: OpenedModel, *case: object) -> None:
     mean, _, alpha = integer_mean(*case)
     assert opened.share == alpha
     for name, wanted in mean.items():
         assert opened.state[name].tobytes() == wanted.tobytes(), name
 
 
-def check_bound(opened: Opened, *case: object) -> None:
+def check_bound(opened: OpenedModel, *case: object) -> None:
     """The bound of ucadi_flwr/protection/encoding/bfv_slots.py against FedAvg in float64."""
     plan, reference, states, weights, _ = case
     _, units, alpha = integer_mean(*case)
     steps = radix(plan.values_per_slot) // 2 - plan.max_sites // 2 - 2
     sites = len(states)
-    for name, found in opened.state.items():
+    for name, values in opened.state.items():
         exact = sum(
             s[name].astype(np.float64) * w for s, w in zip(states, weights, strict=True)
         ) / sum(weights)
@@ -119,7 +120,7 @@ def check_bound(opened: Opened, *case: object) -> None:
         whole = units[name] * (steps if packed else 2**45)
         bound = (sites + 1) * units[name] / (2 * alpha)
         bound = bound + sites * 2.0**-39 * whole / alpha + 2.0**-24 * np.abs(exact)
-        assert (np.abs(found - exact) <= bound).all(), name
+        assert (np.abs(values - exact) <= bound).all(), name
 
 
 @settings(max_examples=40, deadline=None)
@@ -179,12 +180,12 @@ def test_ckks_is_close(case: tuple) -> None:
     plan = ModelPlan("ckks", plan.layout)
     opened = run_round(CKKS_KEY, plan, reference, states, weights, total_weight)
     largest = max(float(np.abs(s[n]).max()) for s in states for n in s)
-    for name, found in opened.state.items():
+    for name, values in opened.state.items():
         exact = sum(
             s[name].astype(np.float64) * w for s, w in zip(states, weights, strict=True)
         ) / sum(weights)
         bound = (1e-7 + 1e-7 * largest) / opened.share + 2.0**-23 * np.abs(exact)
-        assert (np.abs(found - exact) <= bound).all(), name
+        assert (np.abs(values - exact) <= bound).all(), name
 
 
 @settings(max_examples=20, deadline=None)
@@ -195,10 +196,10 @@ def test_integers_add_up_exactly(length: int, sites: int, seed: int) -> None:
     bound = plan.codec.bound
     assert bound * 16 <= PLAIN_MODULUS // 2 < (bound + 1) * 16
     vectors = rng.integers(-bound, bound, (sites, length), endpoint=True)
-    total = SealedSum(KEY.context, plan, OCCASION)
+    total = SealedSum(KEY.context, plan, CONTEXT)
     for i, vector in enumerate(vectors):
-        total.add(SealedSite(KEY, f"site-{i}").seal_integers(plan, OCCASION, vector))
-    opened = SealedSite(KEY, "a").open_integers(plan, OCCASION, total.result())
+        total.add(SealedSite(KEY, f"site-{i}").seal_integers(plan, CONTEXT, vector))
+    opened = SealedSite(KEY, "a").open_integers(plan, CONTEXT, total.result())
     assert (opened.values == vectors.sum(axis=0)).all()
 
 

@@ -1,4 +1,4 @@
-"""The AUC's variance and Holm's adjustment against slow versions, from the definitions."""
+"""The variance of the AUC and Holm's adjustment, compared with slow versions of the definitions."""
 
 from fractions import Fraction
 from itertools import product
@@ -26,7 +26,7 @@ def psi(x: int, y: int) -> Fraction:
 
 
 def slow(cases: list[Case], score: int, other: int) -> tuple[Fraction, Fraction | None]:
-    """AUC of one score, and its covariance with another's: Obuchowski 1997, all pairs, exactly."""
+    """AUC of one score and its covariance with another's (Obuchowski 1997): all pairs, exactly."""
     positives = [c for c in cases if c[0]]
     negatives = [c for c in cases if not c[0]]
     m, n = len(positives), len(negatives)
@@ -64,18 +64,18 @@ def test_auc_and_variances_are_those_of_the_definition(cases: list[Case], alone:
     if alone:
         cases = [(*c[:3], i) for i, c in enumerate(cases)]
     truth, a, b, patient = (np.array(x) for x in zip(*cases, strict=True))
-    found, paired = area_of(truth, a, patient), difference_of(truth, a, b, patient)
+    estimate, paired = area_of(truth, a, patient), difference_of(truth, a, b, patient)
     if truth.all() or not truth.any():
-        assert found is None
+        assert estimate is None
         assert paired is None
         return
     (area_a, var_a), (area_b, var_b) = slow(cases, 1, 1), slow(cases, 2, 2)
-    assert found.auc == pytest.approx(float(area_a), abs=1e-15)
+    assert estimate.auc == pytest.approx(float(area_a), abs=1e-15)
     assert paired.difference == pytest.approx(float(area_a - area_b), abs=1e-15)
     if var_a is None:
-        assert (found.variance, paired.p) == (None, None)
+        assert (estimate.variance, paired.p) == (None, None)
         return
-    assert found.variance == pytest.approx(float(var_a), rel=1e-12, abs=0)
+    assert estimate.variance == pytest.approx(float(var_a), rel=1e-12, abs=0)
     variance = var_a + var_b - 2 * slow(cases, 1, 2)[1]
     assert variance >= 0
     if variance == 0:
@@ -108,12 +108,12 @@ def test_neither_the_order_nor_the_names_matter(cases: list[Case], seed: int) ->
 
 @settings(max_examples=50)
 @given(CASES)
-def test_an_interval_holds_its_estimate_and_has_a_width(cases: list[Case]) -> None:
+def test_an_interval_contains_its_estimate_and_has_a_width(cases: list[Case]) -> None:
     truth, a, b, patient = (np.array(x) for x in zip(*cases, strict=True))
-    found = area_of(truth, a, patient)
-    assume(found is not None and found.variance is not None)
-    interval, wider = found.interval(), found.interval(0.99)
-    assert 0 <= wider.low <= interval.low <= found.auc <= interval.high <= wider.high <= 1
+    estimate = area_of(truth, a, patient)
+    assume(estimate is not None and estimate.variance is not None)
+    interval, wider = estimate.interval(), estimate.interval(0.99)
+    assert 0 <= wider.low <= interval.low <= estimate.auc <= interval.high <= wider.high <= 1
     assert interval.low < interval.high
     paired = mcnemar(truth == (a > 3), truth == (b > 3))
     assert -1 <= paired.interval.low <= paired.difference <= paired.interval.high <= 1
@@ -121,7 +121,7 @@ def test_an_interval_holds_its_estimate_and_has_a_width(cases: list[Case]) -> No
 
 @given(st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=12))
 def test_holm_is_the_closed_test(p_values: list[float | None]) -> None:
-    """Adjusted p = the largest of (m − k + 1) p(k) over those not above it (Holm 1979)."""
+    """Adjusted p: the largest (m − k + 1) p(k) of all p(k) that are not larger (Holm 1979)."""
     tested = sorted(p for p in p_values if p is not None)
     for p, adjusted in zip(p_values, holm(p_values), strict=True):
         if p is None:

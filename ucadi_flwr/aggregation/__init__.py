@@ -1,1 +1,1 @@
-"""How the server combines what the sites send: pure functions over arrays."""
+"""How the models of the sites become the next global model: pure functions over arrays."""

@@ -1,9 +1,8 @@
-"""The weighted mean of models, added one site at a time, exact and so free of order.
+"""The weighted mean of models, added one site at a time; the order makes no difference.
 
-FedAvg's sum in floating point depends on the order in which answers arrive. Here every product
-w_k·x_k is rounded once, by its own site's values, to a multiple of 2^-64 and added in integers:
-the sum is the same bit for bit in any order, and memory is two integers a value however many
-sites there are.
+FedAvg's sum in floating point depends on the order in which contributions arrive. Here every
+product w_k·x_k is rounded once, to a multiple of 2^-64, and added in integers: the sum is the same
+bit for bit in any order, and the memory is two int64 for each value, whatever the number of sites.
 """
 
 from collections.abc import Mapping
@@ -18,17 +17,27 @@ State = Mapping[str, NDArray[np.float32]]
 """A model as it travels: tensor name → float32 array, parameters and float buffers."""
 
 MAX_SITES = 8192
-"""Contributions to one mean; the integers below cannot overflow up to here."""
+"""Most contributions to one mean; the integers below cannot overflow up to this number."""
 
 MAX_PRODUCT = 2.0**36
-"""Largest |w_k·x_k| that is added; beyond it a model has diverged."""
+"""Bound of |w_k·x_k|; a model beyond it has diverged."""
 
-_COARSE, _FINE = 2.0**14, 2.0**64  # units per 1.0; 2^36·2^14·2^13 and 2^-15·2^64·2^13 fit int64
+_COARSE, _FINE = 2.0**14, 2.0**64  # units per 1.0
 
 
 @dataclass
 class WeightedMean:
-    """Σ w_k·x_k / Σ w_k over the contributions added so far (McMahan et al. 2017, algorithm 1)."""
+    """Σ w_k·x_k / Σ w_k over the contributions added so far (McMahan et al. 2017, algorithm 1).
+
+    **Overflow bound:** |w_k·x_k| < 2^36 and at most 2^13 contributions keep both sums in int64:
+    below 2^36·2^14·2^13 = 2^63 units for the coarse one, 2^-15·2^64·2^13 = 2^62 for the fine one.
+
+    >>> mean = WeightedMean()
+    >>> mean.add({"w": np.array([1.0], np.float32)}, weight=3)
+    >>> mean.add({"w": np.array([5.0], np.float32)}, weight=1)
+    >>> mean.mean()["w"].tolist()
+    [2.0]
+    """
 
     total_weight: int = 0
     contributions: int = 0
@@ -36,9 +45,14 @@ class WeightedMean:
     _fine: dict[str, NDArray[np.int64]] = field(default_factory=dict, repr=False)
 
     def add(self, state: State, weight: int) -> None:
-        """Add one site's model with an integer weight > 0 (n_k × E_k).
+        """Add one site's model.
 
-        Raises :class:`FederationError` and adds nothing if a value is too large or not finite.
+        Args:
+            state: the model, float32.
+            weight: n_k × E_k (examples × local epochs), above 0.
+
+        Raises :class:`FederationError`, and adds nothing, on a weight that is not above 0, on a
+        value that is too large or not finite, and beyond :data:`MAX_SITES`.
         """
         if weight <= 0:
             raise FederationError(f"a weight of {weight} cannot be aggregated; it must be above 0")
@@ -65,7 +79,10 @@ class WeightedMean:
     def mean(self) -> dict[str, NDArray[np.float32]]:
         """The mean as float32.
 
-        Identical contributions give themselves back bit for bit, values below 2^-40 to 2^-64.
+        Identical contributions have themselves as the mean, bit for bit; values below 2^-40 within
+        2^-64.
+
+        Raises :class:`FederationError` before the first contribution.
         """
         if self.total_weight == 0:
             raise FederationError("the mean of no contributions is not defined")

@@ -1,1 +1,1 @@
-"""From the predictions that an experiment keeps to figures, intervals, differences and tables."""
+"""The predictions that an experiment keeps → measures, intervals, differences and warnings."""

@@ -1,4 +1,4 @@
-"""The difference of two recipes' accuracies over seeds, tested on the same cases."""
+"""The difference between the accuracies of two strategies on the same cases, over seeds."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,22 +15,29 @@ from ucadi_flwr.results.analysis import Estimate
 def accuracy_difference(
     a: Predictions, b: Predictions, level: float = 0.95
 ) -> tuple[Estimate, float | None, str]:
-    """Accuracy of A less that of B, mean over the same seeds: estimate, p and the test's name.
+    """Accuracy of A minus that of B, mean over seeds: the estimate, its p-value, the test's name.
 
-    One case a patient, and seeds (one, or several) that have the same cases right: McNemar's exact
-    test (:func:`ucadi_flwr.evaluation.paired.mcnemar`). Otherwise the sign-flip test over patients
-    (:func:`ucadi_flwr.evaluation.paired.sign_flips`): it is what McNemar's exact test is, with a
-    patient's whole gain in the place of one discordant case, so that it needs no approximation with
-    few patients and the two meet where both apply. Durkalski's χ² for clusters (Statistics in
-    Medicine 22:2417, 2003) is not used: it weighs every patient the same, and would test another
+    With one case per patient, and seeds that all have the same cases right: McNemar's exact test
+    (:func:`ucadi_flwr.evaluation.paired.mcnemar`). Otherwise the sign-flip test over patients
+    (:func:`ucadi_flwr.evaluation.paired.sign_flips`). This is McNemar's exact test with the gain of
+    a whole patient in place of one discordant case: it needs no approximation with few patients,
+    and the two tests agree where both apply. Durkalski's χ² for clusters (Statistics in Medicine
+    22:2417, 2003) is not used: it gives every patient the same weight, and would test another
     difference than that of the two accuracies.
 
-    The interval then is the square-and-add one (Newcombe, Statistics in Medicine 17:2635, 1998) of
-    the two accuracies' intervals (:mod:`ucadi_flwr.comparison.rates`), with their correlation over
-    patients; none if A and B have the same cases right, as nothing shows the spread. Of 20 to 200
-    cases at .8 to .98 and three seeds (1,500 samples each) it held the truth in 93 to 98 %, and a
-    percentile bootstrap in 88 to 100. Like every exact test, this one is cautious: it rejects equal
-    recipes at 5 % in 4 % of samples of 200 patients, in 3 to 4 of 60, in 2 of 20 (4,000 each).
+    With the sign-flip test, the interval is the square-and-add interval (Newcombe, Statistics in
+    Medicine 17:2635, 1998) of the intervals of the two accuracies
+    (:mod:`ucadi_flwr.comparison.rates`), with their correlation over patients. There is none if A
+    and B have the same cases right, because the variance is then unknown. With 20 to 200 cases,
+    accuracies of .8 to .98 and three seeds (1,500 samples each), it contained the true value in 93
+    to 98 % (percentile bootstrap: 88 to 100). Like every exact test, this test is conservative: at
+    a level of 5 %, it rejects equal strategies in 4 % of samples of 200 patients, 3 to 4 % of 60,
+    and 2 % of 20 (4,000 samples each).
+
+    Args:
+        a: predictions of A.
+        b: predictions of B on the same cases, with the same seeds.
+        level: of the confidence interval.
     """
     right_a, right_b = a.decisions == a.labels, b.decisions == b.labels
     rate_a, rate_b = accuracy(a), accuracy(b)
@@ -38,8 +45,8 @@ def accuracy_difference(
     values = (gained / right_a.shape[1]).tolist()
     independent = a.patient_count == len(a.labels)
     if independent and _alike(right_a) and _alike(right_b):
-        found = mcnemar(right_a[0], right_b[0], level=level)
-        return estimate(values, found.interval), found.p, _method(found.method, a)
+        test = mcnemar(right_a[0], right_b[0], level=level)
+        return estimate(values, test.interval), test.p, _method(test.method, a)
     gains = (right_a.astype(np.int64) - right_b).sum(axis=0)
     by_patient = np.zeros(a.patient_count, np.int64)
     np.add.at(by_patient, a.patients, gains)

@@ -1,19 +1,28 @@
-"""Every recipe on every test set: what the tables have rows for and differences are between."""
+"""The arms of the comparison: every strategy on every test set."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ucadi_flwr.comparison.cases import Cases, Predictions
-from ucadi_flwr.comparison.loading import Experiment, Model
+from ucadi_flwr.comparison.loading import Experiment, TestedModel
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.results.analysis import OWN, Unit
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One strategy's model, or its local models, on one test set, over seeds."""
+    """One strategy's model, or its local models, on one test set, over seeds.
+
+    Attributes:
+        strategy: its name.
+        trained_at: "all", the site that trained the model, or "own" for local models together.
+        tested_at: the site whose cases these are, or "all".
+        unit: whether a row of the predictions is a scan or a patient.
+        held_out: whether no site of the test set took part in the training.
+        predictions: of all seeds that were tested on the whole test set.
+    """
 
     strategy: str
     trained_at: str
@@ -24,22 +33,22 @@ class Arm:
 
     @property
     def main(self) -> bool:
-        """Whether this is the strategy's answer there: one model of all, or each site's own."""
+        """Whether this arm stands for its strategy: one model of all sites, or each site's own."""
         return self.trained_at in (ALL_SITES, OWN)
 
 
 def arms(experiment: Experiment) -> list[Arm]:
-    """By strategy, by where it was trained, by unit, by test set: the sites, then all.
+    """All arms, by strategy, place of training, unit, and test set: each site, then all sites.
 
-    A seed is left out of a test set where it was not tested on all of it. Patients are a unit of
-    their own where any patient of the experiment has several cases.
+    A seed is left out of a test set if it was not tested on all of it. There are arms per patient
+    only if any patient of the experiment has several cases.
     """
     repeated = any(cases.repeated for cases in experiment.sites.values())
     pooled = {
         tested_at: Cases.pooled([experiment.sites[s] for s in experiment.sites_of(tested_at)])
         for tested_at in (*experiment.sites, ALL_SITES)
     }
-    found: list[Arm] = []
+    every_arm: list[Arm] = []
     for strategy, by_place in _by_strategy(experiment).items():
         for trained_at, models in by_place.items():
             scans = [
@@ -47,15 +56,15 @@ def arms(experiment: Experiment) -> list[Arm]:
                 for tested_at, cases in pooled.items()
                 if (arm := _arm(experiment, strategy, trained_at, tested_at, models, cases))
             ]
-            found += scans
+            every_arm += scans
             if repeated:
-                found += [_patients(arm) for arm in scans]
-    return found
+                every_arm += [_per_patient(arm) for arm in scans]
+    return every_arm
 
 
-def _by_strategy(experiment: Experiment) -> dict[str, dict[str, dict[int, Model]]]:
-    """Strategy → trained at → seed → model; all, sites in their order, own."""
-    found: dict[str, dict[str, dict[int, Model]]] = {}
+def _by_strategy(experiment: Experiment) -> dict[str, dict[str, dict[int, TestedModel]]]:
+    """Strategy → trained at ("all", the sites in their order, "own") → seed → model."""
+    grouped: dict[str, dict[str, dict[int, TestedModel]]] = {}
     for strategy in experiment.strategies:
         models = [model for model in experiment.models if model.strategy == strategy]
         places = {model.trained_at for model in models}
@@ -67,16 +76,18 @@ def _by_strategy(experiment: Experiment) -> dict[str, dict[str, dict[int, Model]
         }
         if own := _own(strategy, by_place):
             by_place[OWN] = own
-        found[strategy] = by_place
-    return found
+        grouped[strategy] = by_place
+    return grouped
 
 
-def _own(strategy: str, by_place: Mapping[str, Mapping[int, Model]]) -> dict[int, Model]:
-    """Seed → local models taken together: each site's cases by the model trained there."""
+def _own(
+    strategy: str, by_place: Mapping[str, Mapping[int, TestedModel]]
+) -> dict[int, TestedModel]:
+    """Seed → the local models taken together: each site's cases, scored by its own model."""
     local = {place: models for place, models in by_place.items() if place != ALL_SITES}
     seeds = sorted({seed for models in local.values() for seed in models})
     return {
-        seed: Model(
+        seed: TestedModel(
             strategy,
             seed,
             OWN,
@@ -95,14 +106,14 @@ def _arm(
     strategy: str,
     trained_at: str,
     tested_at: str,
-    models: Mapping[int, Model],
+    models: Mapping[int, TestedModel],
     cases: Cases,
 ) -> Arm | None:
     sites = experiment.sites_of(tested_at)
     seeds = tuple(s for s in sorted(models) if all(site in models[s].scores for site in sites))
     if not seeds:
         return None
-    learned = {ALL_SITES: experiment.learned_at[strategy], OWN: frozenset(sites)}
+    trained_by = {ALL_SITES: experiment.trained_by[strategy], OWN: frozenset(sites)}
     probabilities = [
         np.concatenate([models[seed].scores[site] for site in sites]) for seed in seeds
     ]
@@ -111,17 +122,10 @@ def _arm(
         trained_at=trained_at,
         tested_at=tested_at,
         unit="scan",
-        held_out=learned.get(trained_at, frozenset([trained_at])).isdisjoint(sites),
+        held_out=trained_by.get(trained_at, frozenset([trained_at])).isdisjoint(sites),
         predictions=Predictions(seeds, cases.labels, cases.patients, np.stack(probabilities)),
     )
 
 
-def _patients(arm: Arm) -> Arm:
-    return Arm(
-        arm.strategy,
-        arm.trained_at,
-        arm.tested_at,
-        "patient",
-        arm.held_out,
-        arm.predictions.per_patient(),
-    )
+def _per_patient(arm: Arm) -> Arm:
+    return replace(arm, unit="patient", predictions=arm.predictions.per_patient())

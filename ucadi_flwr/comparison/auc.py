@@ -1,49 +1,61 @@
-"""AUC over seeds, with an interval over cases, and its difference between two recipes."""
+"""AUC over seeds with its interval, and the difference between the AUCs of two strategies."""
 
 from ucadi_flwr.comparison.cases import Predictions
-from ucadi_flwr.comparison.seeds import UNDEFINED, estimate
-from ucadi_flwr.evaluation.delong import Shares, shares
+from ucadi_flwr.comparison.seeds import estimate
+from ucadi_flwr.evaluation.delong import AucComponents, auc_components
 from ucadi_flwr.evaluation.intervals import AucEstimate
 from ucadi_flwr.evaluation.paired import delong_test
-from ucadi_flwr.results.analysis import Estimate
+from ucadi_flwr.results.analysis import UNDEFINED, Estimate
 
 
 def auc_estimate(predictions: Predictions, of_class: int, level: float = 0.95) -> Estimate:
-    """One-vs-rest AUC of a class: the mean over seeds, undefined with one class only.
+    """AUC of one class against the others, mean over seeds; undefined with cases of one class only.
 
-    The interval is that of the mean for other cases and the same trained models, by DeLong's shares
-    averaged over the seeds (:meth:`ucadi_flwr.evaluation.delong.Shares.mean`) on the logit scale,
-    and Newcombe's where that variance is 0 (:class:`ucadi_flwr.evaluation.intervals.AucEstimate`).
-    It does not hold what another seed would do: that is the SD.
+    The interval is for the same trained models on other cases. It is computed on the logit scale
+    from DeLong's components, averaged over the seeds
+    (:meth:`ucadi_flwr.evaluation.delong.AucComponents.mean`), or by Newcombe's method if the
+    variance is 0 (:class:`ucadi_flwr.evaluation.intervals.AucEstimate`). It does not include the
+    variation between seeds, which is the SD.
+
+    Args:
+        predictions: of one strategy on one test set.
+        of_class: index of the class.
+        level: of the confidence interval.
     """
-    found = _shares(predictions, of_class)
-    if found is None:
+    of_seeds = _components(predictions, of_class)
+    if of_seeds is None:
         return UNDEFINED
-    of_mean = AucEstimate.of(Shares.mean(found))
-    return estimate([one.auc for one in found], of_mean.interval(level))
+    of_mean = AucEstimate.of(AucComponents.mean(of_seeds))
+    return estimate([components.auc for components in of_seeds], of_mean.interval(level))
 
 
 def auc_difference(
     a: Predictions, b: Predictions, of_class: int, level: float = 0.95
 ) -> tuple[Estimate, float | None, str] | None:
-    """AUC of A less that of B, mean over the same seeds: estimate, p and the test's name.
+    """AUC of A minus that of B, mean over seeds: the estimate, its p-value, the test's name.
 
     DeLong's paired test (:func:`ucadi_flwr.evaluation.paired.delong_test`) of the differences of
-    the shares, averaged over seeds. None with one class only.
+    the components, averaged over seeds. None if all cases are of one class.
+
+    Args:
+        a: predictions of A.
+        b: predictions of B on the same cases, with the same seeds.
+        of_class: index of the class whose AUC is compared.
+        level: of the confidence interval.
     """
-    found_a, found_b = _shares(a, of_class), _shares(b, of_class)
-    if found_a is None or found_b is None:
+    components_a, components_b = _components(a, of_class), _components(b, of_class)
+    if components_a is None or components_b is None:
         return None
-    each = [one - other for one, other in zip(found_a, found_b, strict=True)]
-    found = delong_test(Shares.mean(each), level)
-    return estimate([one.auc for one in each], found.interval), found.p, found.method
+    differences = [of_a - of_b for of_a, of_b in zip(components_a, components_b, strict=True)]
+    test = delong_test(AucComponents.mean(differences), level)
+    return estimate([one.auc for one in differences], test.interval), test.p, test.method
 
 
-def _shares(predictions: Predictions, of_class: int) -> list[Shares] | None:
-    """Of every seed; None with one class only."""
+def _components(predictions: Predictions, of_class: int) -> list[AucComponents] | None:
+    """The components of every seed; None if all cases are of one class."""
     truth = predictions.labels == of_class
-    each = [
-        shares(truth, one[:, of_class], predictions.patients) for one in predictions.probabilities
+    of_seeds = [
+        auc_components(truth, probabilities[:, of_class], predictions.patients)
+        for probabilities in predictions.probabilities
     ]
-    found = [one for one in each if one is not None]
-    return found or None
+    return [components for components in of_seeds if components is not None] or None

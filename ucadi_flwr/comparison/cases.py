@@ -1,4 +1,4 @@
-"""Test cases, and what several seeds of one recipe predict for them."""
+"""Test cases, and the predictions of several seeds of one strategy for them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,13 @@ from ucadi_flwr.evaluation.patients import per_patient
 
 @dataclass(frozen=True)
 class Cases:
-    """Test cases in a fixed order: names, each one's patient as an index from 0, class index."""
+    """Test cases in a fixed order.
+
+    Attributes:
+        names: of the N cases.
+        patients: the patient of each case, as an index from 0, `(N,)`.
+        labels: class indices `(N,)`.
+    """
 
     names: tuple[str, ...]
     patients: NDArray[np.intp]
@@ -21,12 +27,12 @@ class Cases:
 
     @classmethod
     def pooled(cls, sites: Sequence[Self]) -> Self:
-        """All sites' cases together. A patient is one at a site: names are not compared."""
+        """The cases of all sites together; patients of two sites are two patients."""
         patients: list[NDArray[np.intp]] = []
-        before = 0
+        offset = 0
         for site in sites:
-            patients.append(site.patients + before)
-            before += int(site.patients.max()) + 1
+            patients.append(site.patients + offset)
+            offset += int(site.patients.max()) + 1
         return cls(
             names=tuple(name for site in sites for name in site.names),
             patients=np.concatenate(patients),
@@ -41,10 +47,13 @@ class Cases:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of one recipe on one test set, one row a case, or a patient at one label.
+    """The predictions of one strategy on one test set; each row is a case, or a patient.
 
-    ``labels`` `(N,)`, ``patients`` `(N,)` as indices from 0, ``probabilities`` `(seeds, N,
-    classes)` in the order of ``seeds``.
+    Attributes:
+        seeds: the seeds.
+        labels: class indices `(N,)`.
+        patients: the patient of each row, as an index from 0, `(N,)`.
+        probabilities: `(seeds, N, classes)`, in the order of ``seeds``.
     """
 
     seeds: tuple[int, ...]
@@ -54,7 +63,7 @@ class Predictions:
 
     @property
     def patient_count(self) -> int:
-        """How many patients."""
+        """The number of patients."""
         return int(self.patients.max()) + 1
 
     @cached_property
@@ -63,17 +72,17 @@ class Predictions:
         return np.asarray(self.probabilities.argmax(axis=2), np.intp)
 
     def at(self, seeds: Sequence[int]) -> Self:
-        """Those seeds only, in that order."""
-        places = [self.seeds.index(seed) for seed in seeds]
-        return replace(self, seeds=tuple(seeds), probabilities=self.probabilities[places])
+        """The predictions of some of the seeds, in the given order."""
+        indices = [self.seeds.index(seed) for seed in seeds]
+        return replace(self, seeds=tuple(seeds), probabilities=self.probabilities[indices])
 
     def per_patient(self) -> Self:
-        """Each patient's probabilities averaged (:mod:`ucadi_flwr.evaluation.patients`)."""
-        found = [per_patient(one, self.labels, self.patients) for one in self.probabilities]
-        _, labels, patients = found[0]
+        """One row for each patient (:mod:`ucadi_flwr.evaluation.patients`)."""
+        of_seeds = [per_patient(scans, self.labels, self.patients) for scans in self.probabilities]
+        _, labels, patients = of_seeds[0]
         return replace(
             self,
             labels=labels,
             patients=patients.astype(np.intp),
-            probabilities=np.stack([one for one, _, _ in found]),
+            probabilities=np.stack([means for means, _, _ in of_seeds]),
         )

@@ -1,40 +1,44 @@
-"""The mean ROC curve over seeds and its band over cases."""
+"""The mean ROC curve over seeds, and its pointwise band over patients."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ucadi_flwr.comparison.cases import Predictions
-from ucadi_flwr.comparison.resampling import drawn
+from ucadi_flwr.comparison.resampling import DRAWS_AT_ONCE, drawn
 from ucadi_flwr.results.analysis import Roc
 
 POINTS = 101
+"""Steps of the false-positive rate, from 0 to 1."""
 
 MAX_DROPPED = 0.1
-"""Largest share of draws with one class only for which a band is still given."""
-
-_AT_ONCE = 100  # draws
+"""If more than this proportion of the draws have only one class, there is no band."""
 
 
 def mean_roc(predictions: Predictions, positive: int, level: float = 0.95) -> Roc | None:
-    """Sensitivity at equal steps of the FPR, averaged over seeds; None with one class.
+    """Sensitivity at equal steps of the FPR, averaged over seeds; None if there is only one class.
 
-    Vertical averaging (Fawcett, Pattern Recognition Letters 27:861, 2006), each seed's curve read
-    at its upper end where it is vertical. The band is pointwise, between percentiles of that mean
-    over draws of patients; None where more than ``MAX_DROPPED`` of the draws have one class only.
-    The first point is (0, 0), the corner.
+    Vertical averaging (Fawcett, Pattern Recognition Letters 27:861, 2006): where the curve of a
+    seed is vertical, its upper end counts. The band is pointwise, between percentiles of the mean
+    curves of draws of patients; its ends are None if more than ``MAX_DROPPED`` of the draws have
+    only one class. The first point is the corner (0, 0).
+
+    Args:
+        predictions: of one strategy on one test set.
+        positive: index of the positive class.
+        level: of the band.
     """
     truth = predictions.labels == positive
     if truth.all() or not truth.any():
         return None
-    grid = np.arange(POINTS) / (POINTS - 1)  # as exact as a share of cases
+    grid = np.arange(POINTS) / (POINTS - 1)  # computed like an FPR, so that equal values are equal
     once = np.ones((1, len(truth)))
     scores = predictions.probabilities[:, :, positive]
-    mean = np.mean([_curves(truth, one, once, grid) for one in scores], axis=0)[0]
+    mean = np.mean([_curves(truth, of_seed, once, grid) for of_seed in scores], axis=0)[0]
     counts = drawn(predictions.patient_count)
     curves = np.concatenate(
         [
-            _mean_curves(truth, scores, counts[i : i + _AT_ONCE, predictions.patients], grid)
-            for i in range(0, len(counts), _AT_ONCE)
+            _mean_curves(truth, scores, counts[i : i + DRAWS_AT_ONCE, predictions.patients], grid)
+            for i in range(0, len(counts), DRAWS_AT_ONCE)
         ]
     )
     low: list[float | None] = [None] * POINTS
@@ -57,10 +61,10 @@ def _mean_curves(
     counts: NDArray[np.uint8],
     grid: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Means over seeds, of those draws that have both classes."""
+    """The mean curve over seeds of each draw that has both classes."""
     weights = counts.astype(np.float64)
     both = weights[:, truth].any(axis=1) & weights[:, ~truth].any(axis=1)
-    curves = [_curves(truth, one, weights[both], grid) for one in scores]
+    curves = [_curves(truth, of_seed, weights[both], grid) for of_seed in scores]
     return np.asarray(np.mean(curves, axis=0), np.float64)
 
 
@@ -70,21 +74,21 @@ def _curves(
     weights: NDArray[np.float64],
     grid: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Sensitivity of each weighted sample's curve, `(draws, N)` weights, at each FPR of the grid.
+    """Sensitivity at each FPR of the grid, for each row of the weights `(draws, N)`.
 
-    A case of weight 2 is there twice, and one of weight 0 not at all.
+    A case of weight 2 counts twice, and a case of weight 0 not at all.
     """
     order = np.argsort(-scores)
-    ends = np.flatnonzero(np.append(np.diff(scores[order]) < 0, True))  # of equal scores
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) < 0, True))  # of runs of equal scores
     weights, positive = weights[:, order], truth[order]
     zero = np.zeros((len(weights), 1))
     hits = np.hstack([zero, np.cumsum(weights * positive, axis=1)[:, ends]])
     alarms = np.hstack([zero, np.cumsum(weights * ~positive, axis=1)[:, ends]])
-    found = np.empty((len(weights), len(grid)))
+    curves = np.empty((len(weights), len(grid)))
     for i, (tpr, fpr) in enumerate(zip(hits / hits[:, -1:], alarms / alarms[:, -1:], strict=True)):
         at = np.searchsorted(fpr, grid, side="right") - 1
         after = np.minimum(at + 1, len(fpr) - 1)
         width = fpr[after] - fpr[at]
         share = np.divide(grid - fpr[at], width, out=np.zeros_like(grid), where=width > 0)
-        found[i] = tpr[at] + share * (tpr[after] - tpr[at])
-    return found
+        curves[i] = tpr[at] + share * (tpr[after] - tpr[at])
+    return curves

@@ -1,8 +1,7 @@
-"""Every strategy against the reference, on the same cases, corrected for how many there are."""
+"""The difference of every strategy from the reference, on the same cases, with corrected p."""
 
 import itertools
 from collections.abc import Sequence
-from typing import Literal
 
 from ucadi_flwr.comparison.accuracy import accuracy_difference
 from ucadi_flwr.comparison.arms import Arm
@@ -10,46 +9,55 @@ from ucadi_flwr.comparison.auc import auc_difference
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.evaluation.paired import holm
 from ucadi_flwr.recipes.base import ALL_SITES
-from ucadi_flwr.results.analysis import Difference, Estimate
+from ucadi_flwr.results.analysis import Difference, Estimate, Measure
 
-USUAL = "fedavg"
-"""The reference if no other is named."""
+DEFAULT_REFERENCE = "fedavg"
 
-Measure = Literal["auc", "accuracy"]
 MEASURES: tuple[Measure, ...] = ("auc", "accuracy")
 
 
-def choose_reference(found: Sequence[Arm], wanted: str | None) -> str:
-    """The one that is wanted, or fedavg, or the first strategy with one model of all, or any."""
-    strategies = list(dict.fromkeys(arm.strategy for arm in found))
+def choose_reference(every_arm: Sequence[Arm], wanted: str | None) -> str:
+    """The strategy that the others are compared with.
+
+    ``wanted`` if it is given, else fedavg, else the first strategy with one model of all sites,
+    else the first strategy. Raises :class:`DataError` if ``wanted`` has no finished run.
+    """
+    strategies = list(dict.fromkeys(arm.strategy for arm in every_arm))
     if wanted is not None:
         if wanted not in strategies:
-            known = ", ".join(strategies)
             raise DataError(
-                f"no finished run of strategy {wanted} to compare with; there is {known}"
+                f"strategy {wanted} has no finished run, so it cannot be the reference; choose one "
+                f"of {', '.join(strategies)}"
             )
         return wanted
-    of_all = [arm.strategy for arm in found if arm.trained_at == ALL_SITES]
-    return USUAL if USUAL in strategies else [*of_all, *strategies][0]
+    of_all = [arm.strategy for arm in every_arm if arm.trained_at == ALL_SITES]
+    return DEFAULT_REFERENCE if DEFAULT_REFERENCE in strategies else [*of_all, *strategies][0]
 
 
-def differences(found: Sequence[Arm], reference: str, positive: int) -> list[Difference]:
-    """By measure, unit, strategy and test set; Holm's correction over all of a measure and unit.
+def differences(every_arm: Sequence[Arm], reference: str, positive: int) -> list[Difference]:
+    """All differences from the reference, by measure, unit, strategy and test set.
 
-    Only over seeds that both have; none where they have none in common, or where the measure is not
-    defined.
+    Each is over the seeds that both strategies have. There is none without a common seed, or if
+    the measure is not defined. Holm's correction is over all differences of a measure and unit.
+
+    Args:
+        every_arm: the arms of the experiment.
+        reference: the strategy that the others are compared with.
+        positive: index of the positive class.
     """
-    against = {
-        (arm.unit, arm.tested_at): arm for arm in found if arm.strategy == reference and arm.main
+    of_reference = {
+        (arm.unit, arm.tested_at): arm
+        for arm in every_arm
+        if arm.strategy == reference and arm.main
     }
     corrected: list[Difference] = []
-    units = list(dict.fromkeys(arm.unit for arm in found))
+    units = list(dict.fromkeys(arm.unit for arm in every_arm))
     for measure, unit in itertools.product(MEASURES, units):
         rows = [
             row
-            for arm in found
+            for arm in every_arm
             if arm.main and arm.strategy != reference and arm.unit == unit
-            if (other := against.get((arm.unit, arm.tested_at)))
+            if (other := of_reference.get((arm.unit, arm.tested_at)))
             if (row := _difference(arm, other, measure, positive))
         ]
         p_values = holm([row.p for row in rows])
@@ -60,7 +68,7 @@ def differences(found: Sequence[Arm], reference: str, positive: int) -> list[Dif
 
 
 def common_seeds(a: Arm, b: Arm) -> list[int]:
-    """The seeds that both have on this test set."""
+    """The seeds that both arms have."""
     return [seed for seed in a.predictions.seeds if seed in b.predictions.seeds]
 
 

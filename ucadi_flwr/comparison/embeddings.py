@@ -1,4 +1,4 @@
-"""Test cases as the models see them: features of all sites together, in a plane and in numbers."""
+"""The features of all sites' test cases, together: placed in a plane, and as silhouettes."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,29 +11,36 @@ from ucadi_flwr.evaluation.neighbours import perplexity_of, silhouette, tsne
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.results.analysis import FEWEST_POINTS, Embedding, Tested
 from ucadi_flwr.results.experiment import Results
-from ucadi_flwr.results.features import MAX_CASES as MAX_KEPT
-from ucadi_flwr.results.features import chosen, read_features
+from ucadi_flwr.results.features import MAX_CASES, chosen, read_features
 
-MAX_CASES = 500
-"""In one picture; of more, as many are drawn, the same for every strategy."""
+MAX_POINTS = 500
+"""Cases in one picture; if there are more, this many are drawn, the same for every strategy."""
 
 
 def embeddings(
     out: Path, results: Results, tested: Sequence[Tested], reference: str
 ) -> list[Embedding]:
-    """Of the reference and of the federated strategy with the highest AUC on all cases.
+    """The embeddings of the reference and of the federated strategy with the highest AUC.
 
-    Each one's first seed, if it has one model of all sites and the sites kept features in
-    ``<strategy>/seed<k>/features/all/<site>.safetensors``. Raises :class:`DataError` for files
-    that cannot be read or do not belong together.
+    Each is of the strategy's first seed. A strategy has none without one model of all sites, or if
+    the sites kept no features in ``<strategy>/seed<k>/features/all/<site>.safetensors``.
+
+    Args:
+        out: the folder of the experiment.
+        results: its results.json.
+        tested: the measures, for the AUC on all cases.
+        reference: the strategy that the others are compared with.
+
+    Raises:
+        DataError: a file of features cannot be read or does not match the others.
     """
-    wanted = dict.fromkeys([reference, *_best(results, tested)])
-    found = [_of_strategy(out, results, strategy) for strategy in wanted]
-    return [one for one in found if one is not None]
+    strategies = dict.fromkeys([reference, *_best(results, tested)])
+    embedded = [_of_strategy(out, results, strategy) for strategy in strategies]
+    return [embedding for embedding in embedded if embedding is not None]
 
 
 def _best(results: Results, tested: Sequence[Tested]) -> Iterator[str]:
-    """The federated strategy with the highest AUC; the first of several."""
+    """The federated strategy with the highest AUC on all cases; the first of several."""
     pooled = {
         cell.strategy.name
         for cell in results.cells
@@ -67,12 +74,15 @@ def _of_strategy(out: Path, results: Results, strategy: str) -> Embedding | None
     tests = {site: sum(results.sites[site].test.values()) for site in sites}
     read = [_checked(files[site], tests[site], results) for site in sites]
     if len(widths := {rows.shape[1] for rows, _ in read}) > 1:
-        raise DataError(f"{folder}: features of different models: {sorted(widths)} a case")
-    drawn = chosen(sum(len(rows) for rows, _ in read), MAX_CASES)
+        raise DataError(
+            f"{folder}: the sites have {sorted(widths)} features per case, so they are of "
+            "different models; run the experiment again"
+        )
+    drawn = chosen(sum(len(rows) for rows, _ in read), MAX_POINTS)
     features = np.concatenate([rows for rows, _ in read])[drawn]
     labels = np.concatenate([of_site for _, of_site in read])[drawn]
     site = np.repeat(np.arange(len(sites)), [len(rows) for rows, _ in read])[drawn]
-    told = Embedding(
+    embedding = Embedding(
         strategy=strategy,
         seed=seed,
         sites=sites,
@@ -84,9 +94,9 @@ def _of_strategy(out: Path, results: Results, strategy: str) -> Embedding | None
         silhouette_site=silhouette(features, site),
     )
     if len(features) < FEWEST_POINTS or (features == features[0]).all():
-        return told
+        return embedding
     plane = tsne(features)
-    return told.model_copy(
+    return embedding.model_copy(
         update={
             "perplexity": perplexity_of(len(features)),
             "x": plane[:, 0].round(3).tolist(),
@@ -99,6 +109,6 @@ def _checked(
     path: Path, cases: int, results: Results
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     features, labels = read_features(path, len(results.task.classes))
-    if len(labels) != min(cases, MAX_KEPT):
-        raise DataError(f"{path}: {len(labels)} cases, but {cases} were tested; delete it")
+    if len(labels) != min(cases, MAX_CASES):
+        raise DataError(f"{path}: {len(labels)} cases, but {cases} were tested; delete the file")
     return features, labels

@@ -1,4 +1,4 @@
-"""Reading the predictions of an experiment's finished cells, and checking that they compare."""
+"""Read the predictions of an experiment's finished cells and check that they match."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +15,10 @@ from ucadi_flwr.results.predictions import PredictionFile, read_predictions
 
 
 @dataclass(frozen=True)
-class Model:
-    """One trained model: its probabilities `(N, classes)` for the cases of each site."""
+class TestedModel:
+    """A trained model; ``scores``: site → its probabilities `(N, classes)` for the cases there."""
+
+    __test__ = False  # not a test of pytest's
 
     strategy: str
     seed: int
@@ -26,13 +28,21 @@ class Model:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What every finished cell predicts; ``learned_at``: strategy → sites that trained it."""
+    """The predictions of every finished cell.
+
+    Attributes:
+        classes: names of the task's classes.
+        positive: index of the positive class.
+        sites: site → its test cases.
+        models: the tested models of all strategies and seeds.
+        trained_by: strategy → the sites that took part in its training.
+    """
 
     classes: tuple[str, ...]
     positive: int
     sites: Mapping[str, Cases]
-    models: tuple[Model, ...]
-    learned_at: Mapping[str, frozenset[str]]
+    models: tuple[TestedModel, ...]
+    trained_by: Mapping[str, frozenset[str]]
 
     @property
     def strategies(self) -> list[str]:
@@ -47,12 +57,19 @@ class Experiment:
 def load(out: Path, results: Results) -> Experiment:
     """Read ``OUT/<strategy>/seed<k>/predictions/<trained_at>/<site>.csv`` of finished cells.
 
-    At a site every model is tested on the same cases, with the same patients and classes: another
-    order is put right, anything else is a :class:`DataError` that names the file.
+    At a site every model must be tested on the same cases, with the same patients and classes;
+    only their order may differ between files.
+
+    Args:
+        out: the folder of the experiment.
+        results: its results.json.
+
+    Raises:
+        DataError: a file is missing or broken, or its cases differ; the message names the file.
     """
     classes = tuple(results.task.classes)
     first: dict[str, tuple[Path, PredictionFile]] = {}
-    models: list[Model] = []
+    models: list[TestedModel] = []
     for cell in results.cells:
         if cell.error is not None:
             continue
@@ -61,9 +78,9 @@ def load(out: Path, results: Results) -> Experiment:
             scores: dict[str, NDArray[np.float64]] = {}
             for site in model.test:
                 path = folder / model.trained_at / f"{site}.csv"
-                found = read_predictions(path, classes)
-                scores[site] = _in_order(path, found, *first.setdefault(site, (path, found)))
-            models.append(Model(cell.strategy.name, cell.seed, model.trained_at, scores))
+                file = read_predictions(path, classes)
+                scores[site] = _in_order(path, file, *first.setdefault(site, (path, file)))
+            models.append(TestedModel(cell.strategy.name, cell.seed, model.trained_at, scores))
     if not first:
         raise DataError(f"{out}: no run finished with predictions; there is nothing to compare")
     order = [site for site in results.sites if site in first]
@@ -73,24 +90,24 @@ def load(out: Path, results: Results) -> Experiment:
         positive=classes.index(results.task.positive_class),
         sites={site: _cases(first[site][1]) for site in order},
         models=tuple(models),
-        learned_at=_learned_at(results),
+        trained_by=_trained_by(results),
     )
 
 
 def _in_order(
-    path: Path, found: PredictionFile, reference: Path, wanted: PredictionFile
+    path: Path, file: PredictionFile, first_path: Path, first: PredictionFile
 ) -> NDArray[np.float64]:
     """The file's probabilities in the order of the first file of this site."""
-    place = {case: i for i, case in enumerate(found.cases)}
-    if place.keys() != set(wanted.cases):
-        some = min(place.keys() ^ set(wanted.cases))
-        raise DataError(f"{path}: not the cases of {reference} ({some!r} is in one of them only)")
-    order = [place[case] for case in wanted.cases]
+    index = {case: i for i, case in enumerate(file.cases)}
+    if index.keys() != set(first.cases):
+        case = min(index.keys() ^ set(first.cases))
+        raise DataError(f"{path}: not the cases of {first_path} ({case!r} is only in one of them)")
+    order = [index[case] for case in first.cases]
     for i, j in enumerate(order):
-        if found.labels[j] != wanted.labels[i] or found.patients[j] != wanted.patients[i]:
-            case = wanted.cases[i]
-            raise DataError(f"{path}: case {case!r} has another patient or class in {reference}")
-    return found.probabilities[order]
+        if file.labels[j] != first.labels[i] or file.patients[j] != first.patients[i]:
+            case = first.cases[i]
+            raise DataError(f"{path}: case {case!r} has another patient or class in {first_path}")
+    return file.probabilities[order]
 
 
 def _cases(file: PredictionFile) -> Cases:
@@ -99,16 +116,16 @@ def _cases(file: PredictionFile) -> Cases:
     return Cases(tuple(file.cases), patients, file.labels)
 
 
-def _learned_at(results: Results) -> dict[str, frozenset[str]]:
-    """Sites with training cases that a strategy's rounds name; all of them if none is named."""
+def _trained_by(results: Results) -> dict[str, frozenset[str]]:
+    """The sites that the rounds of a strategy name, or all sites with training cases if none is."""
     training = frozenset(name for name, site in results.sites.items() if sum(site.train.values()))
-    found: dict[str, frozenset[str]] = {}
+    by_strategy: dict[str, frozenset[str]] = {}
     for cell in results.cells:
         name = cell.strategy.name
-        found[name] = found.get(name, frozenset()) | _named(cell, training)
-    return found
+        by_strategy[name] = by_strategy.get(name, frozenset()) | _sites_of(cell, training)
+    return by_strategy
 
 
-def _named(cell: Cell, training: frozenset[str]) -> frozenset[str]:
+def _sites_of(cell: Cell, training: frozenset[str]) -> frozenset[str]:
     named = frozenset(site for record in cell.rounds for site in record.sites)
     return training if ALL_SITES in named or not named else named & training

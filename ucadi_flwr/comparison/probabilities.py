@@ -1,4 +1,4 @@
-"""How good the probabilities of the positive class are, over seeds: Brier score and ECE."""
+"""Calibration of the positive class's probability, over seeds: Brier score, ECE and its bins."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +10,13 @@ from ucadi_flwr.evaluation import calibration
 from ucadi_flwr.evaluation.intervals import Interval
 from ucadi_flwr.results.analysis import CalibrationBin, Estimate
 
-BINS = 10
+CALIBRATION_BINS = 10
 
 
 def brier(predictions: Predictions, positive: int) -> Estimate:
-    """Mean over seeds of (p − y)², with the percentile interval over patients."""
+    """Mean over seeds of the mean (p − y)², with the percentile interval over patients."""
     truth, scores = _parts(predictions, positive)
-    values = [calibration.brier(one, truth) for one in scores]
+    values = [calibration.brier(of_seed, truth) for of_seed in scores]
     if predictions.patient_count < 2:
         return estimate(values)
     squares = (scores - truth).T ** 2  # (N, seeds)
@@ -27,32 +27,33 @@ def brier(predictions: Predictions, positive: int) -> Estimate:
 def ece(predictions: Predictions, positive: int) -> Estimate:
     """Mean over seeds of the expected calibration error over ten bins, with an interval.
 
-    Σ count/N |observed − mean| is above 0 by chance alone, and above that again in a draw from the
-    cases: of 200 cases of a calibrated model the percentile interval left out the very figure it is
-    for in 14 % of samples. So the draws' bias (their mean less the figure) is taken off both ends.
-    That interval always held the figure (800 samples each of 50, 200 and 800 cases), and the mean
-    figure of other samples of this size in 93 to 99 % of them (percentile: 87 to 96). It is no
-    interval of the error that endless cases would show.
+    Σ count/N |observed − mean| is above 0 by chance, and further above 0 in a draw from the cases:
+    with 200 cases of a calibrated model, the percentile interval did not contain the value that it
+    belongs to in 14 % of samples. So the bias of the draws (their mean minus the value) is
+    subtracted from both ends. In simulations (800 samples each of 50, 200 and 800 cases), this
+    interval always contained the value, and the mean value of other samples of the same size in 93
+    to 99 % of them (percentile interval: 87 to 96). It is not an interval for the calibration error
+    on an unlimited number of cases.
     """
     truth, scores = _parts(predictions, positive)
-    values = [calibration.ece(one, truth, BINS) for one in scores]
+    values = [calibration.ece(of_seed, truth, CALIBRATION_BINS) for of_seed in scores]
     if predictions.patient_count < 2:
         return estimate(values)
-    edges = np.arange(BINS + 1) / BINS
-    gaps = np.zeros((predictions.patient_count, len(scores), BINS))
-    for seed, one in enumerate(scores):
-        index = np.minimum(np.searchsorted(edges, one, side="right") - 1, BINS - 1)
-        np.add.at(gaps[:, seed], (predictions.patients, index), truth - one)
+    edges = np.arange(CALIBRATION_BINS + 1) / CALIBRATION_BINS
+    gaps = np.zeros((predictions.patient_count, len(scores), CALIBRATION_BINS))
+    for seed, of_seed in enumerate(scores):
+        index = np.minimum(np.searchsorted(edges, of_seed, side="right") - 1, CALIBRATION_BINS - 1)
+        np.add.at(gaps[:, seed], (predictions.patients, index), truth - of_seed)
     drawn = (np.abs(sums(gaps)).sum(axis=2) / _sizes(predictions)).mean(axis=1)
-    found = percentile(drawn)
+    limits = percentile(drawn)
     bias = float(drawn.mean()) - float(np.mean(values))
-    return estimate(values, Interval(max(0.0, found.low - bias), min(1.0, found.high - bias)))
+    return estimate(values, Interval(max(0.0, limits.low - bias), min(1.0, limits.high - bias)))
 
 
 def calibration_bins(predictions: Predictions, positive: int) -> list[CalibrationBin]:
-    """Bins with any case; every case counts once for each seed."""
+    """The bins that are not empty; every case counts once for each seed."""
     truth, scores = _parts(predictions, positive)
-    rows = calibration.reliability(scores.ravel(), np.tile(truth, len(scores)), BINS)
+    rows = calibration.reliability(scores.ravel(), np.tile(truth, len(scores)), CALIBRATION_BINS)
     return [
         CalibrationBin(score=row.mean, fraction=row.observed, cases=row.count)
         for row in rows
@@ -68,11 +69,12 @@ def _parts(
 
 
 def _by_patient(predictions: Predictions, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    found = np.zeros((predictions.patient_count, values.shape[1]))
-    np.add.at(found, predictions.patients, values)
-    return found
+    """Sums over the cases of each patient, `(patients, …)`, of values of cases, `(N, …)`."""
+    sums_of_patients = np.zeros((predictions.patient_count, values.shape[1]))
+    np.add.at(sums_of_patients, predictions.patients, values)
+    return sums_of_patients
 
 
 def _sizes(predictions: Predictions) -> NDArray[np.float64]:
-    """How many cases each draw has, `(draws, 1)`."""
+    """The number of cases of each draw, `(draws, 1)`."""
     return sums(_by_patient(predictions, np.ones((len(predictions.labels), 1))))

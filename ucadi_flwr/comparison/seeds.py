@@ -1,4 +1,4 @@
-"""From the values of several seeds to their mean, its interval and their spread."""
+"""The values of several seeds → their mean, its interval and their standard deviation."""
 
 import statistics
 from collections.abc import Sequence
@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from ucadi_flwr.evaluation.intervals import Interval
 from ucadi_flwr.results.analysis import Estimate
 
-UNDEFINED = Estimate(mean=None)
-
 
 def estimate(values: Sequence[float], interval: Interval | None = None) -> Estimate:
-    """Mean over seeds with the interval given, and SD over seeds.
+    """Mean and SD over seeds, with the given interval.
 
-    In exact fractions: of equal values the mean is exactly that value and the SD exactly 0.
+    Computed in exact fractions: the mean of equal values is exactly that value, their SD exactly 0.
     """
     return Estimate(
         mean=mean(values),

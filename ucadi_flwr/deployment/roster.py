@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ucadi_flwr.deployment.kit import files
 from ucadi_flwr.deployment.kit.kits import ServerKit
-from ucadi_flwr.deployment.kit.nodekeys import fingerprint
+from ucadi_flwr.deployment.kit.node_keys import fingerprint
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.files.atomic import replacing
 
@@ -26,7 +26,9 @@ Roster = dict[str, RosterEntry]
 
 def kit_keys(kit: ServerKit) -> dict[str, str]:
     """Fingerprint of the node's public key → site, for every site of the kit."""
-    return {fingerprint(files.text(path), str(path)): site for site, path in kit.node_keys.items()}
+    return {
+        fingerprint(files.read_text(path), str(path)): site for site, path in kit.node_keys.items()
+    }
 
 
 def joining(keys: Mapping[str, str], roster: Roster) -> list[str]:

@@ -1,1 +1,1 @@
-"""Summable counts and the figures computed from them."""
+"""Measures of a test: arrays in, numbers out; no files and no recipes."""

@@ -11,10 +11,10 @@ from ucadi_flwr.evaluation.inputs import as_scores, as_truth
 
 @dataclass(frozen=True)
 class Bin:
-    """Cases whose probability is in [low, high), the last bin with its end.
+    """The cases whose probability is in [low, high); the last bin includes its upper end.
 
-    ``mean``: their mean probability; ``observed``: the share of the ``count`` cases that is
-    positive. Both None in an empty bin.
+    ``mean``: their mean probability; ``observed``: the fraction of the ``count`` cases that is
+    positive. Both are None in an empty bin.
     """
 
     low: float
@@ -25,13 +25,21 @@ class Bin:
 
 
 def reliability(probabilities: ArrayLike, truth: ArrayLike, bins: int = 10) -> list[Bin]:
-    """Reliability diagram over bins of equal width, of probabilities `(N,)` and the truth `(N,)`.
+    """The bins of a reliability diagram, of equal width, including empty ones.
 
-    One row a bin, empty or not: unlike :func:`sklearn.calibration.calibration_curve`, with counts.
+    Unlike :func:`sklearn.calibration.calibration_curve`, each bin has its number of cases.
+
+    Args:
+        probabilities: of the positive class, `(N,)`, from 0 to 1.
+        truth: whether each case is positive, `(N,)`.
+        bins: their number.
+
+    >>> [(b.count, b.mean, b.observed) for b in reliability([0.1, 0.3, 0.9], [0, 1, 1], bins=2)]
+    [(2, 0.2, 0.5), (1, 0.9, 1.0)]
     """
     positive, values = _checked(probabilities, truth)
     if bins < 1:
-        raise ValueError(f"at least one bin is needed, not {bins}")
+        raise ValueError(f"the number of bins must be at least 1, not {bins}")
     edges = np.arange(bins + 1) / bins
     index = np.minimum(np.searchsorted(edges, values, side="right") - 1, bins - 1)
     counts = np.bincount(index, minlength=bins)
@@ -52,8 +60,9 @@ def reliability(probabilities: ArrayLike, truth: ArrayLike, bins: int = 10) -> l
 def ece(probabilities: ArrayLike, truth: ArrayLike, bins: int = 10) -> float:
     """Expected calibration error, Σ count/N |observed − mean| (Naeini et al., AAAI 2015).
 
-    Here of the positive class's probability, as Naeini has it, not of the argmax's confidence. It
-    depends on the bins, and chance keeps it above 0: by up to about 0.4 √(bins / N) if calibrated.
+    It is of the probability of the positive class, as in Naeini's paper, not of the confidence in
+    the most probable class. It depends on the number of bins, and is above 0 by chance: by up to
+    about 0.4 √(bins / N) for a calibrated model. Arguments as for :func:`reliability`.
     """
     rows = reliability(probabilities, truth, bins)
     total = sum(row.count for row in rows)
@@ -76,5 +85,5 @@ def _checked(
     positive = as_truth(truth)
     values = as_scores(probabilities, len(positive))
     if values.min() < 0.0 or values.max() > 1.0:
-        raise ValueError("a probability is between 0 and 1")
+        raise ValueError("a probability must be between 0 and 1")
     return positive, values

@@ -1,4 +1,4 @@
-"""Figures of one test, from predictions (exact) or from summed counts (AUC binned)."""
+"""Measures of one test, from predictions (exact) or from summed counts (binned AUC)."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,13 +12,14 @@ from ucadi_flwr.evaluation.counts import Counts
 
 @dataclass(frozen=True)
 class TestFigures:
-    """One model on one site's test cases; a figure that is not defined there is None.
+    """The measures of one model on one site's test cases; None if not defined there.
 
-    Decision: argmax is the positive class. AUC: of the positive class's probability. Accuracy
-    and confusion (rows true, columns predicted) are over all classes.
+    Sensitivity and specificity are of the decision "the positive class is the most probable", the
+    AUC is of its probability. Accuracy and confusion (rows true, columns predicted) are over all
+    classes.
     """
 
-    __test__ = False  # pytest: not a test
+    __test__ = False  # not a test of pytest's
 
     n: int
     auc: float | None
@@ -35,21 +36,27 @@ class TestFigures:
 def from_predictions(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], positive: int
 ) -> TestFigures:
-    """Exact figures from probabilities `(N, classes)` and class indices `(N,)`."""
+    """Exact measures of one test.
+
+    Args:
+        probabilities: `(N, classes)`.
+        labels: true class indices `(N,)`.
+        positive: index of the positive class.
+    """
     classes = probabilities.shape[1]
     confusion = confusion_matrix(labels, probabilities.argmax(axis=1), labels=range(classes))
     truth = labels == positive
     both = bool(truth.any() and not truth.all())
     auc = float(roc_auc_score(truth, probabilities[:, positive])) if both else None
-    return _figures(np.asarray(confusion, np.int64), auc, positive)
+    return _measures(np.asarray(confusion, np.int64), auc, positive)
 
 
 def from_counts(counts: Counts, positive: int) -> TestFigures:
-    """The same from counts that sites sent; only AUC is binned."""
-    return _figures(counts.confusion, counts.auc(positive), positive)
+    """The same measures from counts that sites sent; only the AUC differs, because it is binned."""
+    return _measures(counts.confusion, counts.auc(positive), positive)
 
 
-def _figures(confusion: NDArray[np.int64], auc: float | None, positive: int) -> TestFigures:
+def _measures(confusion: NDArray[np.int64], auc: float | None, positive: int) -> TestFigures:
     n = int(confusion.sum())
     positives = int(confusion[positive].sum())
     hits = int(confusion[positive, positive])

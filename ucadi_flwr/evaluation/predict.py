@@ -15,7 +15,16 @@ SAMPLES_AT_ONCE = 16
 def probabilities(
     model: nn.Module, dataset: Dataset[dict[str, torch.Tensor]], device: torch.device
 ) -> NDArray[np.float64]:
-    """Softmax averaged over each case's S samples, shape `(N, classes)` (S0, S1: S = 5)."""
+    """Probabilities of the classes, averaged over the samples of each case (S0, S1: 5 samples).
+
+    Args:
+        model: gives logits `(B, classes)`; it is set to evaluation mode.
+        dataset: case i is a dict whose "image" has the samples of the case, `(S, C, …)`.
+        device: of the model.
+
+    Returns:
+        float64 `(N, classes)`.
+    """
     model.eval()
     rows: list[NDArray[np.float64]] = []
     with torch.inference_mode():
@@ -29,7 +38,7 @@ def probabilities(
 
 @contextmanager
 def recorded_inputs(layer: nn.Module) -> Iterator[list[torch.Tensor]]:
-    """While it is open, every input `(B, F)` of the layer is added to the list, in order."""
+    """Collect the inputs `(B, F)` of a layer, in order, in the list that this yields."""
     inputs: list[torch.Tensor] = []
 
     def record(_: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
@@ -43,7 +52,7 @@ def recorded_inputs(layer: nn.Module) -> Iterator[list[torch.Tensor]]:
 
 
 def _chunks(dataset: Dataset[dict[str, torch.Tensor]]) -> Iterator[list[torch.Tensor]]:
-    """Cases' samples in groups of about :data:`SAMPLES_AT_ONCE`, never dividing a case."""
+    """The samples of whole cases, in groups of about :data:`SAMPLES_AT_ONCE` samples."""
     stacks: list[torch.Tensor] = []
     for i in range(len(dataset)):  # type: ignore[arg-type]  # torch's Dataset declares no length
         stacks.append(dataset[i]["image"])

@@ -17,7 +17,7 @@ from ucadi_flwr.evaluation.counts import length_of
 from ucadi_flwr.protection.encoding.layout import Layout
 from ucadi_flwr.protection.frame import Kind, MessageContext
 from ucadi_flwr.protection.keys import ServerContext
-from ucadi_flwr.protection.plan import MAX_SITES, IntegerPlan, ModelPlan, Plan, expected
+from ucadi_flwr.protection.plan import MAX_SITES, IntegerPlan, MessagePlan, ModelPlan, expected
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 
@@ -51,7 +51,7 @@ class Agreement:
         length = {"weights": 1, "losses": 2, "counts": length_of(self.classes)}[purpose]
         return IntegerPlan(self.recipe.protection.scheme, length, self._max_sites)
 
-    def plan(self, purpose: Purpose) -> Plan:
+    def plan(self, purpose: Purpose) -> MessagePlan:
         """The plan of whatever is summed."""
         return self.model if purpose == "model" else self.integers(purpose)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ucadi_flwr.aggregation.optimizers import Arrays, Moments, step
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.exchange.agreement import Agreement, parse_name
-from ucadi_flwr.protection.protect import Site
+from ucadi_flwr.protection.protect import SiteEnd
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.recipes.strategy import Average, StrategyRecipe
 
@@ -33,7 +33,7 @@ def replay_rounds(
     known: GlobalModel | None,
     sums: Mapping[str, bytes],
     agreement: Agreement,
-    end: Site,
+    end: SiteEnd,
     trainable: Collection[str],
     trained_at: str = ALL_SITES,
 ) -> GlobalModel:

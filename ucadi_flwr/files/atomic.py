@@ -31,6 +31,37 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+def create(path: Path, content: bytes, *, mode: int) -> None:
+    """Write a new file that has its mode before it has content.
+
+    Its bytes and its directory entry are on the disk when this returns (fsync). If writing fails,
+    no file remains. An existing file is never overwritten, and a link is never followed.
+
+    Args:
+        path: the file, in an existing folder.
+        content: its bytes.
+        mode: its permission bits, less the umask; 0o600 for a secret.
+
+    Raises :class:`FileExistsError` where the path exists, and :class:`OSError` of the disk.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync(path.parent)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def rename(path: Path, new: Path) -> None:
+    """Rename a file within its folder; the new name is on the disk when this returns (fsync)."""
+    path.rename(new)
+    _sync(new.parent)
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -1,9 +1,9 @@
-"""The frame around what travels: a fixed header, the names of the members, the payload.
+"""The frame of a message: a fixed header, the names of the members, the payload.
 
-Everything here is public, and is checked before SEAL sees a byte of the payload: magic, version,
-scheme, key, plan, run, round, purpose, sender and every length. The payload's length follows from
-the plan, so that no frame can ask for memory. A frame says what its sender *claims*; that the
-claim is true is checked by whoever opens the sum (:mod:`ucadi_flwr.protection.mac`).
+All of it is public, and is checked before SEAL reads a byte of the payload: magic, version, scheme,
+key id, plan, run, round, purpose, sender and every length. The length of the payload follows from
+the plan, so that no frame can make the reader allocate memory. A frame states what its sender
+*claims*; whoever opens the sum verifies the claim (:mod:`ucadi_flwr.protection.mac`).
 """
 
 import hashlib
@@ -14,15 +14,15 @@ from enum import IntEnum
 
 from ucadi_flwr.errors import ProtectionError
 
-ID = 16
+ID_BYTES = 16
 """Bytes of the ids and digests in a frame."""
 
-MEMBER = 64
+MEMBER_BYTES = 64
 """Bytes of a member's name in a frame, UTF-8 and padded with zeros."""
 
 _MAGIC, _VERSION = b"UCPR", 1
-_BINDING = struct.Struct(f">4s B 4s {ID}s {ID}s {ID}s I H 16s")
-_REST = struct.Struct(f">B {ID}s H Q")  # kind, agreement, members, bytes of payload
+_BINDING = struct.Struct(f">4s B 4s {ID_BYTES}s {ID_BYTES}s {ID_BYTES}s I H 16s")
+_REST = struct.Struct(f">B {ID_BYTES}s H Q")  # kind, terms digest, members, payload's bytes
 
 
 class Kind(IntEnum):
@@ -34,9 +34,18 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class MessageContext:
-    """What a message is for. Nothing sealed on one message_context is good for another.
+    """What a message is for. A message that was sealed for one context opens in no other.
 
-    A site seals once for an message_context; a round that is repeated is another ``attempt``.
+    A site seals once for each context; a round that is repeated is another ``attempt``.
+
+    Args:
+        run: the run's id, and whatever else separates its sums.
+        round: the server round, from 0 to 2^32 - 1.
+        purpose: what is summed, 1 to 16 bytes.
+        attempt: how often the round was repeated, from 0 to 2^16 - 1.
+
+    >>> str(MessageContext("run-a", 3, "metrics", attempt=1))
+    'metrics of round 3, attempt 1'
     """
 
     run: str
@@ -51,8 +60,8 @@ class MessageContext:
             raise ProtectionError(f"purpose '{self.purpose}' must have 1 to 16 bytes")
 
     def __str__(self) -> str:
-        again = f", attempt {self.attempt}" if self.attempt else ""
-        return f"{self.purpose} of round {self.round}{again}"
+        repeat = f", attempt {self.attempt}" if self.attempt else ""
+        return f"{self.purpose} of round {self.round}{repeat}"
 
 
 @dataclass(frozen=True)
@@ -61,21 +70,21 @@ class Expected:
 
     scheme: str
     key_id: bytes
-    plan: bytes
+    plan_digest: bytes
     message_context: MessageContext
     kind: Kind
     max_members: int
-    payload: int
+    payload_size: int
 
     @property
     def binding(self) -> bytes:
-        """The part of the header that every frame of this message_context has in common."""
+        """The part of the header that is the same in every frame of this message context."""
         return _BINDING.pack(
             _MAGIC,
             _VERSION,
             self.scheme.encode(),
             self.key_id,
-            self.plan,
+            self.plan_digest,
             digest(self.message_context.run.encode()),
             self.message_context.round,
             self.message_context.attempt,
@@ -84,12 +93,12 @@ class Expected:
 
     @property
     def largest(self) -> int:
-        """Bytes of the largest frame that can be right."""
+        """Bytes of the largest valid frame."""
         return self.size(self.max_members)
 
     def size(self, members: int) -> int:
-        """Bytes of a frame that names so many members."""
-        return _BINDING.size + _REST.size + members * MEMBER + self.payload
+        """Bytes of a frame with that many members."""
+        return _BINDING.size + _REST.size + members * MEMBER_BYTES + self.payload_size
 
 
 @dataclass(frozen=True)
@@ -97,27 +106,49 @@ class Frame:
     """A frame that has passed every check."""
 
     members: tuple[str, ...]
-    agreement: bytes
+    terms_digest: bytes
+    """Keyed digest of what the members have in common; the server compares it, a site verifies it.
+
+    16 zero bytes without encryption.
+    """
     payload: memoryview
 
 
 def digest(content: bytes) -> bytes:
-    """The first :data:`ID` bytes of SHA-256."""
-    return hashlib.sha256(content).digest()[:ID]
+    """The first :data:`ID_BYTES` bytes of SHA-256."""
+    return hashlib.sha256(content).digest()[:ID_BYTES]
 
 
 def write(
-    expected: Expected, members: Sequence[str], agreement: bytes, *payload: bytes | memoryview
+    expected: Expected, members: Sequence[str], terms_digest: bytes, *payload: bytes | memoryview
 ) -> bytes:
-    """The frame that a reader with the same expectations takes; the payload may be in parts."""
-    length = sum(memoryview(part).nbytes for part in payload)
-    rest = _REST.pack(expected.kind, agreement, len(members), length)
-    names = b"".join(member_name(member).ljust(MEMBER, b"\0") for member in members)
+    """The frame as bytes.
+
+    Args:
+        expected: what the reader will expect.
+        members: who is in the sum; one name in a contribution.
+        terms_digest: :data:`ID_BYTES` bytes.
+        payload: its parts, in their order.
+
+    Raises :class:`ProtectionError` on a name that a frame cannot hold.
+
+    >>> context = MessageContext("run-a", 1)
+    >>> expected = Expected("bfv", bytes(16), bytes(16), context, Kind.SUM, 3, payload_size=2)
+    >>> blob = write(expected, ["north", "south", "west"], bytes(16), b"xy")
+    >>> read(blob, expected).members
+    ('north', 'south', 'west')
+    """
+    size = sum(memoryview(part).nbytes for part in payload)
+    rest = _REST.pack(expected.kind, terms_digest, len(members), size)
+    names = b"".join(member_name(member).ljust(MEMBER_BYTES, b"\0") for member in members)
     return b"".join((expected.binding, rest, names, *payload))
 
 
 def read(blob: bytes, expected: Expected) -> Frame:
-    """The checked frame; raises :class:`ProtectionError` that says what does not fit."""
+    """The checked frame; its payload is a view of ``blob``.
+
+    Raises :class:`ProtectionError`, which names the first field that differs from ``expected``.
+    """
     start = _BINDING.size + _REST.size
     if len(blob) < start:
         raise ProtectionError(f"{len(blob)} bytes are too few for a protected message")
@@ -126,29 +157,37 @@ def read(blob: bytes, expected: Expected) -> Frame:
             f"{len(blob)} bytes are too many; this plan needs at most {expected.largest}"
         )
     _check_binding(blob, expected)
-    kind, agreement, count, payload = _REST.unpack_from(blob, _BINDING.size)
+    kind, terms_digest, count, payload_size = _REST.unpack_from(blob, _BINDING.size)
     if kind != expected.kind:
         raise ProtectionError(f"a {expected.kind.name.lower()} was expected, not kind {kind}")
     if not 1 <= count <= expected.max_members:
         raise ProtectionError(f"{count} members; 1 to {expected.max_members} are possible")
-    if payload != expected.payload or len(blob) != start + count * MEMBER + payload:
+    if (
+        payload_size != expected.payload_size
+        or len(blob) != start + count * MEMBER_BYTES + payload_size
+    ):
         raise ProtectionError(
-            f"{len(blob)} bytes with a payload of {payload}; this plan has a payload of "
-            f"{expected.payload}"
+            f"{len(blob)} bytes with a payload of {payload_size}; this plan has a payload of "
+            f"{expected.payload_size}"
         )
     view = memoryview(blob)
-    names = [bytes(view[start + i * MEMBER :][:MEMBER]) for i in range(count)]
+    names = [bytes(view[start + i * MEMBER_BYTES :][:MEMBER_BYTES]) for i in range(count)]
     members = tuple(_read_member(name) for name in names)
     if len(set(members)) != count:
-        raise ProtectionError("a member is in the sum twice")
-    return Frame(members, agreement, view[start + count * MEMBER :])
+        raise ProtectionError("a member appears twice in the sum")
+    return Frame(members, terms_digest, view[start + count * MEMBER_BYTES :])
 
 
 def member_name(member: str) -> bytes:
-    """A member's name as it stands in a frame; refuse what cannot stand there."""
+    """The bytes of a member's name in a frame.
+
+    Raises :class:`ProtectionError` unless it has 1 to :data:`MEMBER_BYTES` printable bytes.
+    """
     name = member.encode()
-    if not member.isprintable() or not 0 < len(name) <= MEMBER:
-        raise ProtectionError(f"'{member!r}' cannot name a member: 1 to {MEMBER} printable bytes")
+    if not member.isprintable() or not 0 < len(name) <= MEMBER_BYTES:
+        raise ProtectionError(
+            f"{member!r} cannot name a member: it must have 1 to {MEMBER_BYTES} printable bytes"
+        )
     return name
 
 
@@ -157,25 +196,27 @@ def _read_member(name: bytes) -> str:
         member = name.rstrip(b"\0").decode()
         member_name(member)
     except (UnicodeDecodeError, ProtectionError):
-        raise ProtectionError("a member's name is not readable") from None
+        raise ProtectionError("a member's name cannot be read") from None
     return member
 
 
 def _check_binding(blob: bytes, expected: Expected) -> None:
     if blob.startswith(expected.binding):
         return
-    magic, version, scheme, key_id, plan, run, number, attempt, purpose = _BINDING.unpack_from(blob)
+    magic, version, scheme, key_id, plan_digest, run, number, attempt, purpose = (
+        _BINDING.unpack_from(blob)
+    )
     if (magic, version) != (_MAGIC, _VERSION):
-        raise ProtectionError("this is no protected message of this version")
+        raise ProtectionError("this is not a protected message of this version")
     if scheme.rstrip(b"\0") != expected.scheme.encode():
-        raise ProtectionError(f"the message has another scheme than {expected.scheme}")
+        raise ProtectionError(f"the message has a scheme other than {expected.scheme}")
     if key_id != expected.key_id:
         raise ProtectionError(
             f"the message is under key {key_id.hex()[:8]}, expected {expected.key_id.hex()[:8]}"
         )
-    if plan != expected.plan:
+    if plan_digest != expected.plan_digest:
         raise ProtectionError("the message was made for another model or other parameters")
     if run != digest(expected.message_context.run.encode()):
         raise ProtectionError("the message is of another run")
-    found = f"round {number}, attempt {attempt}, purpose {purpose.rstrip(bytes(1))!r}"
-    raise ProtectionError(f"the message is of {found}, expected the {expected.message_context}")
+    actual = f"round {number}, attempt {attempt}, purpose {purpose.rstrip(bytes(1))!r}"
+    raise ProtectionError(f"the message is of {actual}, expected the {expected.message_context}")

@@ -1,7 +1,8 @@
 """``protection: none``: the same two ends without encryption, for comparison and trusted networks.
 
-The server reads every model and every weight. The mean is that of the accumulator which the
-caller hands in, so that it is the same to the bit as without this room.
+**Threat model.** None: the server reads every model and every weight, and can change the mean. The
+mean is computed by the accumulator that the caller passes in, so that it is the same to the bit as
+without this module.
 """
 
 import struct
@@ -13,19 +14,19 @@ from numpy.typing import NDArray
 
 from ucadi_flwr.errors import ProtectionError
 from ucadi_flwr.protection import frame
-from ucadi_flwr.protection.encoding.bfv_slots import share
 from ucadi_flwr.protection.encoding.layout import State
+from ucadi_flwr.protection.encoding.shares import share_units
 from ucadi_flwr.protection.frame import Frame, Kind, MessageContext
 from ucadi_flwr.protection.keys import NO_KEY
-from ucadi_flwr.protection.plan import IntegerPlan, ModelPlan, Plan, expected
+from ucadi_flwr.protection.plan import IntegerPlan, MessagePlan, ModelPlan, expected
 from ucadi_flwr.protection.server import Membership
-from ucadi_flwr.protection.site import Opened, OpenedIntegers
+from ucadi_flwr.protection.site import OpenedIntegers, OpenedModel
 
-_HEAD = struct.Struct("<QQ")  # weight, total weight: plan.PLAIN_HEAD bytes
+_HEAD = struct.Struct("<QQ")  # weight, total weight: plan.PLAIN_HEAD_BYTES
 
 
-class Mean(Protocol):
-    """A weighted mean that grows one contribution at a time."""
+class StreamingMean(Protocol):
+    """A weighted mean to which models are added one at a time."""
 
     def add(self, state: State, weight: int) -> None:
         """Add one model."""
@@ -35,7 +36,7 @@ class Mean(Protocol):
 
 
 class PlainSite:
-    """The twin of :class:`ucadi_flwr.protection.site.SealedSite` that hides nothing."""
+    """The counterpart of :class:`ucadi_flwr.protection.site.SealedSite` without encryption."""
 
     def __init__(self, member: str, min_sites: int = 1) -> None:
         frame.member_name(member)
@@ -51,8 +52,8 @@ class PlainSite:
         total_weight: int,
         multipliers: Mapping[str, int] | None = None,
     ) -> bytes:
-        """The model as float32 bytes; ``reference`` and ``multipliers`` do nothing."""
-        share(weight, total_weight)
+        """The model as float32 bytes; ``reference`` and ``multipliers`` are unused."""
+        share_units(weight, total_weight)  # the same check of the weight as with encryption
         head, flat = _HEAD.pack(weight, total_weight), plan.layout.flatten(state)
         return self._write(plan, message_context, head, flat.astype("<f4", copy=False).data)
 
@@ -62,43 +63,48 @@ class PlainSite:
         """The integers as int64 bytes."""
         return self._write(plan, message_context, plan.codec.encode(vector).astype("<i8").tobytes())
 
-    def open(self, plan: ModelPlan, message_context: MessageContext, blob: bytes) -> Opened:
-        """The mean that the server made."""
-        found = self._read(plan, message_context, blob)
-        weight, total, state = _model(plan, found)
-        return Opened(state, found.members, weight / total)
+    def open(self, plan: ModelPlan, message_context: MessageContext, blob: bytes) -> OpenedModel:
+        """The mean that the server computed."""
+        received = self._read(plan, message_context, blob)
+        weight, total_weight, state = _model(plan, received)
+        return OpenedModel(state, received.members, weight / total_weight)
 
     def open_integers(
         self, plan: IntegerPlan, message_context: MessageContext, blob: bytes
     ) -> OpenedIntegers:
-        """The sum that the server made."""
-        found = self._read(plan, message_context, blob)
-        return OpenedIntegers(np.frombuffer(found.payload, "<i8").astype(np.int64), found.members)
+        """The sum that the server computed."""
+        received = self._read(plan, message_context, blob)
+        values = np.frombuffer(received.payload, "<i8").astype(np.int64)
+        return OpenedIntegers(values, received.members)
 
     def _write(
-        self, plan: Plan, message_context: MessageContext, *payload: bytes | memoryview
+        self, plan: MessagePlan, message_context: MessageContext, *payload: bytes | memoryview
     ) -> bytes:
         header = expected(plan, NO_KEY, message_context, Kind.CONTRIBUTION)
-        return frame.write(header, (self.member,), bytes(frame.ID), *payload)
+        return frame.write(header, (self.member,), bytes(frame.ID_BYTES), *payload)
 
-    def _read(self, plan: Plan, message_context: MessageContext, blob: bytes) -> Frame:
-        found = frame.read(blob, expected(plan, NO_KEY, message_context, Kind.SUM))
-        if len(found.members) < self.min_sites:
+    def _read(self, plan: MessagePlan, message_context: MessageContext, blob: bytes) -> Frame:
+        received = frame.read(blob, expected(plan, NO_KEY, message_context, Kind.SUM))
+        if len(received.members) < self.min_sites:
             raise ProtectionError(
-                f"the sum is of {len(found.members)} sites; {self.min_sites} are needed"
+                f"the sum is of {len(received.members)} sites; {self.min_sites} are needed"
             )
-        return found
+        return received
 
 
 class PlainSum:
-    """The twin of :class:`ucadi_flwr.protection.server.SealedSum` that reads what it adds."""
+    """The counterpart of :class:`ucadi_flwr.protection.server.SealedSum` without encryption."""
 
     def __init__(
-        self, plan: Plan, message_context: MessageContext, mean: Mean, min_sites: int = 1
+        self,
+        plan: MessagePlan,
+        message_context: MessageContext,
+        mean: StreamingMean,
+        min_sites: int = 1,
     ) -> None:
         self._membership = Membership(NO_KEY, plan, message_context, min_sites)
         self._plan, self._mean = plan, mean
-        self._weight = self._total = 0
+        self._weight = self._total_weight = 0
         self._integers = np.zeros(plan.length if isinstance(plan, IntegerPlan) else 0, np.int64)
 
     @property
@@ -108,18 +114,18 @@ class PlainSum:
 
     def add(self, blob: bytes, sender: str | None = None) -> str:
         """Add one contribution and return the name that it bears."""
-        found = self._membership.check(blob, sender)
+        contribution = self._membership.check(blob, sender)
         if isinstance(self._plan, IntegerPlan):
-            vector = np.frombuffer(found.payload, "<i8").astype(np.int64)
+            vector = np.frombuffer(contribution.payload, "<i8").astype(np.int64)
             self._integers += self._plan.codec.encode(vector)
         else:
-            weight, total, state = _model(self._plan, found)
-            if self.members and total != self._total:
-                raise ProtectionError(f"'{found.members[0]}' declares another total weight")
-            share(weight, total)
+            weight, total_weight, state = _model(self._plan, contribution)
+            if self.members and total_weight != self._total_weight:
+                raise ProtectionError(f"'{contribution.members[0]}' declares another total weight")
+            share_units(weight, total_weight)  # a site may not have checked it
             self._mean.add(state, weight)
-            self._weight, self._total = self._weight + weight, total
-        return self._membership.enter(found)
+            self._weight, self._total_weight = self._weight + weight, total_weight
+        return self._membership.enter(contribution)
 
     def result(self) -> bytes:
         """The mean, or the sum, as bytes for every site."""
@@ -127,12 +133,13 @@ class PlainSum:
         if isinstance(self._plan, IntegerPlan):
             return self._membership.close(self._integers.astype("<i8").tobytes())
         mean = self._plan.layout.flatten(self._mean.mean()).astype("<f4", copy=False)
-        return self._membership.close(_HEAD.pack(self._weight, self._total), mean.data)
+        return self._membership.close(_HEAD.pack(self._weight, self._total_weight), mean.data)
 
 
-def _model(plan: ModelPlan, found: Frame) -> tuple[int, int, dict[str, NDArray[np.float32]]]:
-    weight, total = _HEAD.unpack_from(found.payload)
-    flat = np.frombuffer(found.payload, "<f4", offset=_HEAD.size).astype(np.float32)
+def _model(plan: ModelPlan, message: Frame) -> tuple[int, int, dict[str, NDArray[np.float32]]]:
+    """Weight, total weight and the checked model of a message."""
+    weight, total_weight = _HEAD.unpack_from(message.payload)
+    flat = np.frombuffer(message.payload, "<f4", offset=_HEAD.size).astype(np.float32)
     state = plan.layout.unflatten(flat)
     plan.layout.check(state)
-    return weight, total, state
+    return weight, total_weight, state

@@ -1,8 +1,8 @@
-"""What site and server agree on before a round, and may both know: the plan of a message.
+"""The plan of a message: what both ends agree on before a round, all of it public.
 
-A plan holds no secret and no value of a model. Its digest is part of every frame, so that two who
-differ in any of it refuse each other's messages before a ciphertext is touched. All sizes follow
-from it.
+A plan holds no secret and no value of a model. Its digest is part of every frame, so that two ends
+whose plans differ refuse each other's messages before a ciphertext is read. All sizes follow from
+the plan.
 """
 
 import json
@@ -19,9 +19,9 @@ from ucadi_flwr.protection.keys import ServerContext
 from ucadi_flwr.protection.scheme.schemes import Scheme, largest_total, scheme
 
 MAX_SITES = 1024
-"""Contributions to one sum that BFV's noise budget is worked out for."""
+"""Most contributions to one sum: BFV's noise bound is computed for this number."""
 
-PLAIN_HEAD = 16
+PLAIN_HEAD_BYTES = 16
 """Bytes before the values of a message without encryption: weight and total, 64 bits each."""
 
 _FORMAT = 1  # of the slots' order
@@ -29,7 +29,20 @@ _FORMAT = 1  # of the slots' order
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """A weighted mean of models. ``values_per_slot`` (2, 3, 4) matters to BFV only."""
+    """A weighted mean of models.
+
+    Args:
+        scheme: ``none``, ``bfv`` or ``ckks``.
+        layout: the tensors of the model.
+        values_per_slot: 2, 3 or 4 packed values in a slot (BFV only).
+        max_sites: most contributions to one sum, from 1 to :data:`MAX_SITES`.
+
+    Raises :class:`ProtectionError` on other values.
+
+    >>> plan = ModelPlan("bfv", Layout({"conv.weight": (64, 5, 13)}))
+    >>> payload_size(plan, Kind.CONTRIBUTION), payload_size(plan, Kind.SUM)
+    (28736, 57344)
+    """
 
     scheme: str
     layout: Layout
@@ -43,7 +56,7 @@ class ModelPlan:
 
     @cached_property
     def digest(self) -> bytes:
-        """Of everything that both ends must have in common."""
+        """16 bytes of SHA-256 over everything that both ends must have in common."""
         tensors = [[t.name, t.shape, t.packed] for t in self.layout.tensors]
         return _digest(self.scheme, self.max_sites, [self.values_per_slot, tensors])
 
@@ -57,12 +70,20 @@ class ModelPlan:
     @property
     def plain_size(self) -> int:
         """Bytes of the payload without encryption."""
-        return PLAIN_HEAD + 4 * self.layout.values
+        return PLAIN_HEAD_BYTES + 4 * self.layout.values
 
 
 @dataclass(frozen=True)
 class IntegerPlan:
-    """An exact sum of ``length`` integers a site: weights, counts or a histogram."""
+    """An exact sum of integer vectors: weights, counts or a histogram.
+
+    Args:
+        scheme: ``none``, ``bfv`` or ``ckks``.
+        length: integers in each vector.
+        max_sites: most contributions to one sum, from 1 to :data:`MAX_SITES`.
+
+    Raises :class:`ProtectionError` on other values.
+    """
 
     scheme: str
     length: int
@@ -75,7 +96,7 @@ class IntegerPlan:
 
     @cached_property
     def digest(self) -> bytes:
-        """Of everything that both ends must have in common."""
+        """16 bytes of SHA-256 over everything that both ends must have in common."""
         return _digest(self.scheme, self.max_sites, ["integers", self.length])
 
     @cached_property
@@ -89,29 +110,37 @@ class IntegerPlan:
         return 8 * self.length
 
 
-Plan = ModelPlan | IntegerPlan
+MessagePlan = ModelPlan | IntegerPlan
 
 
-def rows_shape(plan: Plan, found: Scheme) -> tuple[int, int]:
+def rows_shape(plan: MessagePlan, used: Scheme) -> tuple[int, int]:
     """(ciphertexts, slots of each) that hold the tags and the plan's slots."""
-    slots = found.tags.count + plan.codec.slots
-    return found.lattice.blocks(slots), found.lattice.slots
+    slots = used.tags.count + plan.codec.slots
+    return used.lattice.blocks(slots), used.lattice.slots
 
 
-def payload_size(plan: Plan, kind: Kind) -> int:
-    """Bytes of the payload that a frame of this kind has, neither more nor fewer."""
+def payload_size(plan: MessagePlan, kind: Kind) -> int:
+    """Bytes of the payload of a frame of this kind."""
     if plan.scheme == "none":
         return plan.plain_size
-    found = scheme(plan.scheme)
-    lattice = found.lattice
-    size = lattice.fresh_size if kind is Kind.CONTRIBUTION else lattice.sum_size
-    return rows_shape(plan, found)[0] * size
+    used = scheme(plan.scheme)
+    size = used.lattice.fresh_size if kind is Kind.CONTRIBUTION else used.lattice.sum_size
+    return rows_shape(plan, used)[0] * size
 
 
 def expected(
-    plan: Plan, context: ServerContext, message_context: MessageContext, kind: Kind
+    plan: MessagePlan, context: ServerContext, message_context: MessageContext, kind: Kind
 ) -> Expected:
-    """What the frames of this plan look like under this key."""
+    """What a frame must look like.
+
+    Args:
+        plan: the plan of the message.
+        context: scheme and key id.
+        message_context: run, round, purpose and attempt.
+        kind: a site's contribution or the server's sum.
+
+    Raises :class:`ProtectionError` where plan and key are for different schemes.
+    """
     if context.scheme != plan.scheme:
         raise ProtectionError(f"the key is for {context.scheme}, the plan for {plan.scheme}")
     members = 1 if kind is Kind.CONTRIBUTION else plan.max_sites

@@ -1,55 +1,68 @@
-"""The server's end: add contributions up without being able to open any."""
+"""The server's end: add up contributions without being able to open any."""
 
 from ucadi_flwr.errors import ProtectionError
 from ucadi_flwr.protection import frame
 from ucadi_flwr.protection.frame import Frame, Kind, MessageContext
 from ucadi_flwr.protection.keys import ServerContext
-from ucadi_flwr.protection.plan import Plan, expected
+from ucadi_flwr.protection.plan import MessagePlan, expected
 from ucadi_flwr.protection.scheme.ciphertexts import Adder
 from ucadi_flwr.protection.scheme.schemes import scheme
 
 
 class Membership:
-    """Who is in a sum: frames checked, members once each, all of one agreement."""
+    """Who is in a sum: each frame is checked, each member added once, all under the same terms.
+
+    Args:
+        context: scheme and key id.
+        plan: what both ends agreed on.
+        message_context: run, round, purpose and attempt of the sum.
+        quorum: fewest members of a sum that may leave the server.
+    """
 
     def __init__(
-        self, context: ServerContext, plan: Plan, message_context: MessageContext, quorum: int
+        self,
+        context: ServerContext,
+        plan: MessagePlan,
+        message_context: MessageContext,
+        quorum: int,
     ) -> None:
         self.members: list[str] = []
         self._plan, self._quorum = plan, quorum
         self._in = expected(plan, context, message_context, Kind.CONTRIBUTION)
         self._out = expected(plan, context, message_context, Kind.SUM)
-        self._agreement = b""
+        self._terms_digest = b""
 
     def check(self, blob: bytes, sender: str | None) -> Frame:
-        """A contribution's frame, unless it cannot be added to this sum."""
-        found = frame.read(blob, self._in)
-        member = found.members[0]
+        """The frame of a contribution.
+
+        Raises :class:`ProtectionError` where it cannot be added to this sum.
+        """
+        contribution = frame.read(blob, self._in)
+        member = contribution.members[0]
         if sender not in (None, member):
             raise ProtectionError(f"'{sender}' sent a contribution that bears the name '{member}'")
         if member in self.members:
             raise ProtectionError(f"'{member}' is in the sum already")
         if len(self.members) == self._plan.max_sites:
             raise ProtectionError(f"the plan has room for {self._plan.max_sites} sites")
-        if self.members and found.agreement != self._agreement:
+        if self.members and contribution.terms_digest != self._terms_digest:
             raise ProtectionError(
-                f"'{member}' works from another global model or other ranges than "
-                f"'{self.members[0]}'"
+                f"'{member}' uses another global model or other ranges than '{self.members[0]}'"
             )
-        return found
+        return contribution
 
-    def enter(self, found: Frame) -> str:
-        """Note a member whose contribution has been added; its name."""
-        self._agreement = found.agreement
-        self.members.append(found.members[0])
-        return found.members[0]
+    def enter(self, contribution: Frame) -> str:
+        """Record the member whose contribution has been added, and return its name."""
+        self._terms_digest = contribution.terms_digest
+        self.members.append(contribution.members[0])
+        return contribution.members[0]
 
     def close(self, *payload: bytes | memoryview) -> bytes:
-        """The frame of the sum; refuse one below the quorum."""
-        return frame.write(self._out, self.members, self._agreement, *payload)
+        """The frame of the sum."""
+        return frame.write(self._out, self.members, self._terms_digest, *payload)
 
     def check_quorum(self) -> None:
-        """Raise unless enough members are in."""
+        """Raise :class:`ProtectionError` where the sum has fewer members than the quorum."""
         if len(self.members) < self._quorum:
             raise ProtectionError(
                 f"{len(self.members)} sites are in the sum, {self._quorum} are needed"
@@ -57,12 +70,24 @@ class Membership:
 
 
 class SealedSum:
-    """Σ of contributions, one at a time, in the memory of their sum whatever their number."""
+    """The sum of sealed contributions; its memory does not grow with their number.
+
+    **Threat model.** The server is honest but curious: it has no key, and so learns what the frames
+    say and nothing of the values. A server that alters a sum is detected by the sites, not here.
+
+    Args:
+        context: scheme and key id.
+        plan: what both ends agreed on.
+        message_context: run, round, purpose and attempt of the sum.
+        min_sites: the quorum.
+
+    Raises :class:`ProtectionError` where plan and key are for different schemes.
+    """
 
     def __init__(
         self,
         context: ServerContext,
-        plan: Plan,
+        plan: MessagePlan,
         message_context: MessageContext,
         min_sites: int = 3,
     ) -> None:
@@ -77,14 +102,20 @@ class SealedSum:
     def add(self, blob: bytes, sender: str | None = None) -> str:
         """Add one contribution and return the name that it bears.
 
-        Raises :class:`ProtectionError`, and adds nothing, if it does not fit, or if it bears
-        another name than ``sender``, where the caller knows who that is.
+        Args:
+            blob: a site's bytes.
+            sender: the site's name where the caller knows it; the contribution must bear it.
+
+        Raises :class:`ProtectionError`, and adds nothing, where the contribution does not fit.
         """
-        found = self._membership.check(blob, sender)
-        self._adder.add(found.payload)
-        return self._membership.enter(found)
+        contribution = self._membership.check(blob, sender)
+        self._adder.add(contribution.payload)
+        return self._membership.enter(contribution)
 
     def result(self) -> bytes:
-        """The sum as bytes for every site; also what a server checkpoints."""
+        """The sum as bytes for every site; the server's checkpoints store them too.
+
+        Raises :class:`ProtectionError` below the quorum.
+        """
         self._membership.check_quorum()
         return self._membership.close(self._adder.result())

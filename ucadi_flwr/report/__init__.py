@@ -1,1 +1,1 @@
-"""Tables, figures and the one page that a reader opens."""
+"""The report of an experiment: one page, its figures, and tables as CSV files."""

@@ -1,4 +1,4 @@
-"""Analysis → what the page asks of it: test sets, strategies and models in their order."""
+"""The analysis as the page reads it: test sets, strategies and models in their order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,22 +6,30 @@ from functools import cached_property
 
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report import formats
-from ucadi_flwr.results.analysis import OWN, Analysis, Difference, Estimate, Tested, Unit
-
-UNDEFINED = Estimate(mean=None)
+from ucadi_flwr.results.analysis import (
+    OWN,
+    UNDEFINED,
+    Analysis,
+    Difference,
+    Estimate,
+    Measure,
+    Tested,
+    Unit,
+)
 
 UNITS: tuple[Unit, ...] = ("scan", "patient")
-"""The first that an analysis has is the one of its figures; decisions are told of both."""
+"""The page uses the first unit that the analysis has; only decisions are shown for both."""
 
 
 @dataclass(frozen=True)
 class TestSet:
-    """What strategies were tested on; if they differ in number, the fewest and most.
+    """The cases of one site, or of all sites, on which strategies were tested.
 
-    They are counted in ``noun``: cases, or patients if the analysis is of patients only.
+    Strategies can differ in their number of cases: ``fewest`` and ``most`` count them in ``noun``,
+    "case", or "patient" if the analysis is of patients only.
     """
 
-    __test__ = False  # no test of pytest's
+    __test__ = False  # not a test of pytest's
 
     site: str
     noun: str
@@ -37,21 +45,21 @@ class TestSet:
 
     @property
     def cases(self) -> str:
-        """How many: "807 cases", "12–14 cases"."""
+        """The size in words: "807 cases", "12–14 cases"."""
         if self.fewest == self.most:
             return formats.counted(self.most, self.noun)
         return f"{formats.number(self.fewest)}–{formats.number(self.most)} {self.noun}s"
 
     @property
     def size(self) -> str:
-        """How many of what: "807 cases of 790 patients, 398 positive"."""
+        """The composition in words: "807 cases of 790 patients, 398 positive"."""
         of = f" of {formats.counted(self.patients, 'patient')}" * (self.patients != self.most)
         return f"{self.cases}{of}, {formats.number(self.positives)} positive"
 
 
 @dataclass(frozen=True)
 class CrossRow:
-    """A trained model: its strategy, where it was trained, its tests by site."""
+    """A trained model: its strategy, where it was trained, and its tests by site."""
 
     strategy: str
     trained_at: str
@@ -59,28 +67,28 @@ class CrossRow:
 
     @property
     def label(self) -> str:
-        """The strategy, and the site if the model is one site's own."""
+        """The strategy, and the site if only one site trained the model."""
         return (
             self.strategy if self.trained_at == ALL_SITES else f"{self.strategy}: {self.trained_at}"
         )
 
     def auc(self, site: str) -> Estimate:
-        """Its AUC there, undefined if it was not tested there."""
-        return figure(self.tests.get(site), "auc")
+        """The model's AUC at a site, undefined if it was not tested there."""
+        return measure_of(self.tests.get(site), "auc")
 
 
 def name_of(tested_at: str) -> str:
-    """A test set as a reader calls it."""
+    """The name of a test set on the page: "all sites", or the site's name."""
     return "all sites" if tested_at == ALL_SITES else tested_at
 
 
-def figure(tested: Tested | None, name: str) -> Estimate:
-    """One figure of a test, undefined if it is not there."""
+def measure_of(tested: Tested | None, name: str) -> Estimate:
+    """One measure of a test, undefined if the test or the measure is missing."""
     return UNDEFINED if tested is None else tested.figures.get(name, UNDEFINED)
 
 
 def _without_repeats(analysis: Analysis) -> Analysis:
-    """With one site, its cases are all cases: what is told of all of them is left out."""
+    """With only one site, its cases are all cases: leave out the rows of all sites together."""
     if len({tested.tested_at for tested in analysis.tested} - {ALL_SITES}) != 1:
         return analysis
     return analysis.model_copy(
@@ -92,7 +100,14 @@ def _without_repeats(analysis: Analysis) -> Analysis:
 
 
 class Comparison:
-    """An analysis with its strategies in the order of the experiment."""
+    """An analysis with its strategies in the order of the experiment.
+
+    Args:
+        analysis: the analysis. If there is only one site, :attr:`analysis` is without the rows of
+            all sites together, which repeat it.
+        strategies: names of the strategies in the order in which the page lists them; strategies
+            that only the analysis names come last.
+    """
 
     def __init__(self, analysis: Analysis, strategies: Sequence[str]) -> None:
         self.analysis = analysis = _without_repeats(analysis)
@@ -113,30 +128,30 @@ class Comparison:
 
     @property
     def noun(self) -> str:
-        """What test sets are counted in."""
+        """What test sets are counted in, "case" or "patient"."""
         return "case" if self.unit == "scan" else "patient"
 
     def count(self, tested: Tested) -> int:
-        """How many of them a test has."""
+        """How many cases, or patients, a test has."""
         return tested.cases if self.unit == "scan" else tested.patients
 
     @cached_property
     def sets(self) -> list[TestSet]:
         """All cases first, then the sites by name."""
-        found: dict[str, list[Tested]] = {}
+        by_site: dict[str, list[Tested]] = {}
         for tested in self.analysis.tested:
             if tested.unit == self.unit:
-                found.setdefault(tested.tested_at, []).append(tested)
+                by_site.setdefault(tested.tested_at, []).append(tested)
         return [
             TestSet(
                 site=site,
                 noun=self.noun,
-                fewest=min(map(self.count, found[site])),
-                most=max(map(self.count, found[site])),
-                patients=max(t.patients for t in found[site]),
-                positives=max(t.positives for t in found[site]),
+                fewest=min(map(self.count, by_site[site])),
+                most=max(map(self.count, by_site[site])),
+                patients=max(t.patients for t in by_site[site]),
+                positives=max(t.positives for t in by_site[site]),
             )
-            for site in sorted(found, key=lambda site: (site != ALL_SITES, site))
+            for site in sorted(by_site, key=lambda site: (site != ALL_SITES, site))
         ]
 
     @property
@@ -152,9 +167,9 @@ class Comparison:
     def tested(self, strategy: str, site: str, unit: Unit | None = None) -> Tested | None:
         """The test of a strategy's one model, or of its local models taken together."""
         for trained_at in (ALL_SITES, OWN):
-            found = self._tests.get((strategy, trained_at, site, unit or self.unit))
-            if found is not None:
-                return found
+            tested = self._tests.get((strategy, trained_at, site, unit or self.unit))
+            if tested is not None:
+                return tested
         return None
 
     def tests(self, strategy: str) -> list[Tested]:
@@ -163,12 +178,12 @@ class Comparison:
         return [tested for tested in every if tested is not None]
 
     def tests_at(self, site: str) -> list[Tested]:
-        """Every strategy's test there."""
+        """Every strategy's test at a site."""
         every = (self.tested(strategy, site) for strategy in self.strategies)
         return [tested for tested in every if tested is not None]
 
     def all_tests(self) -> list[Tested]:
-        """Every strategy's tests everywhere."""
+        """Every strategy's tests at all test sets."""
         return [tested for strategy in self.strategies for tested in self.tests(strategy)]
 
     def is_local(self, strategy: str) -> bool:
@@ -189,7 +204,7 @@ class Comparison:
         ordered = sorted(rows, key=lambda key: (self._place(key[0]), key[1]))
         return [CrossRow(*key, rows[key]) for key in ordered]
 
-    def differences(self, measure: str, unit: Unit | None = None) -> list[Difference]:
+    def differences(self, measure: Measure, unit: Unit | None = None) -> list[Difference]:
         """The differences of a measure: by test set, then in the order of the strategies."""
         every = self.analysis.differences
         return sorted(
@@ -203,9 +218,9 @@ class Comparison:
 
     @cached_property
     def pairs(self) -> dict[tuple[frozenset[str], str], Difference]:
-        """Two strategies and a test set → the difference in AUC, whichever is less which."""
+        """Two strategies, in either order, and a test set → their difference in AUC."""
         return {(frozenset((d.a, d.b)), d.tested_at): d for d in self.differences("auc")}
 
     def _place(self, strategy: str) -> int:
-        known = strategy in self.strategies
-        return self.strategies.index(strategy) if known else len(self.strategies)
+        listed = strategy in self.strategies
+        return self.strategies.index(strategy) if listed else len(self.strategies)

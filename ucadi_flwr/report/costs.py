@@ -1,21 +1,24 @@
-"""What runs cost: seconds by what they were spent on, bytes by site, round and run."""
+"""The costs of runs: seconds by kind of work; bytes by site, round and run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from ucadi_flwr.recipes.base import ALL_SITES
-from ucadi_flwr.report.tables import finished
+from ucadi_flwr.report.tables import finished_cells
 from ucadi_flwr.results.experiment import Cell, Results, Round
 
 
 @dataclass(frozen=True)
 class Seconds:
-    """One round's wall time, or a mean of several.
+    """The wall time of one round, or the mean of several, in seconds.
 
-    ``train`` and ``protect`` (opening, encrypting) are the slowest site's, which a round waits for;
-    ``add`` is the server's; ``rest`` is what remains: transport, the test, and, where one machine
-    plays all sites, waiting for a turn.
+    Attributes:
+        whole: the whole round.
+        train: training at the slowest site, because a round waits for it.
+        protect: decryption and encryption at that site.
+        add: the server's addition of the updates.
+        rest: the remainder: transport, tests and, if one machine simulates all sites, waiting.
     """
 
     whole: float
@@ -27,7 +30,19 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Cost:
-    """A mean over a strategy's finished runs. Bytes are of one site in one round."""
+    """Means over the finished runs of one strategy.
+
+    Attributes:
+        strategy: its name.
+        runs: the number of finished runs.
+        parameters: trainable parameters of the model.
+        rounds: rounds of a run.
+        seconds: wall time of a run.
+        per_round: seconds of a round; None without rounds.
+        bytes_up: from one site to the server in one round.
+        bytes_down: from the server to one site in one round.
+        megabits: exchanged in a run, in both directions and by all sites.
+    """
 
     strategy: str
     runs: int
@@ -41,10 +56,10 @@ class Cost:
 
 
 def costs(results: Results) -> list[Cost]:
-    """One row a strategy that finished at least once."""
+    """One row for each strategy with a finished run."""
     sites = max(len(results.sites), 1)
     rows = []
-    for recipe, cells in finished(results).items():
+    for recipe, cells in finished_cells(results).items():
         if not cells:
             continue
         records = [record for cell in cells for record in cell.rounds]
@@ -58,21 +73,21 @@ def costs(results: Results) -> list[Cost]:
                 per_round=_mean([seconds_of(record) for record in records]),
                 bytes_up=sum(r.bytes_up for r in records) / max(len(records), 1) / sites,
                 bytes_down=sum(r.bytes_down for r in records) / max(len(records), 1) / sites,
-                megabits=fmean(shared(cell, results) for cell in cells) * 8 / 1e6,
+                megabits=fmean(exchanged_bytes(cell, results) for cell in cells) * 8 / 1e6,
             )
         )
     return rows
 
 
-def shared(cell: Cell, results: Results) -> int:
-    """Bytes that a run sent, both ways and from all sites; pooling moves every image once (S2)."""
+def exchanged_bytes(cell: Cell, results: Results) -> int:
+    """Bytes of a run in both directions and for all sites; pooling sends every image once (S2)."""
     if cell.rounds and all(set(record.sites) == {ALL_SITES} for record in cell.rounds):
         return sum(site.train_bytes for site in results.sites.values())
     return sum(record.bytes_up + record.bytes_down for record in cell.rounds)
 
 
 def seconds_of(record: Round) -> Seconds:
-    """One round's seconds; the slowest site is the one that trained and protected longest."""
+    """The seconds of one round; the slowest site has the largest sum of training and protection."""
     slowest = max(
         record.sites.values(), key=lambda work: work.seconds + work.protect_seconds, default=None
     )

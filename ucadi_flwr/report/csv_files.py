@@ -1,4 +1,4 @@
-"""The analysis as CSV files: every number in full, one row each, undefined is empty."""
+"""The analysis as CSV files: one row for each value, in full precision; empty if undefined."""
 
 import csv
 import io
@@ -12,12 +12,12 @@ _ESTIMATE = ["mean", "low", "high", "sd"]
 _TEST = ["strategy", "trained_at", "tested_at", "unit"]
 
 
-def tables(analysis: Analysis) -> dict[str, str]:
-    """File name → text, UTF-8 with LF. Reading a number back gives exactly the same number."""
+def csv_texts(analysis: Analysis) -> dict[str, str]:
+    """File name → text with LF line ends. A number that is read back is exactly the same number."""
     return {
         "figures.csv": _csv(
             [*_TEST, "held_out", "cases", "patients", "positives", "seeds", "measure", *_ESTIMATE],
-            _figures(analysis),
+            _measures(analysis),
         ),
         "differences.csv": _csv(
             ["measure", "a", "b", "tested_at", "unit", *_ESTIMATE, "p", "p_holm", "method"],
@@ -27,9 +27,9 @@ def tables(analysis: Analysis) -> dict[str, str]:
         "calibration.csv": _csv(
             [*_TEST, "score", "fraction", "cases"],
             (
-                [*_test(one), b.score, b.fraction, b.cases]
-                for one in analysis.tested
-                for b in one.calibration
+                [*_test(tested), b.score, b.fraction, b.cases]
+                for tested in analysis.tested
+                for b in tested.calibration
             ),
         ),
         "readers.csv": _csv(
@@ -41,35 +41,35 @@ def tables(analysis: Analysis) -> dict[str, str]:
     }
 
 
-def _figures(analysis: Analysis) -> Iterator[list[Value]]:
-    """``auc:<class>``: of that class against the rest; ``auc_binned``: from a site's counts."""
-    for one in analysis.tested:
-        found = dict(one.figures)
-        found |= {f"auc:{name}": figure for name, figure in one.auc_by_class.items()}
-        if one.unit == "scan":
-            found["auc_binned"] = Estimate(mean=one.auc_binned)
-        seeds = " ".join(map(str, one.seeds))
-        about: list[Value] = [one.held_out, one.cases, one.patients, one.positives, seeds]
-        for measure, figure in found.items():
-            yield [*_test(one), *about, measure, *_parts(figure)]
+def _measures(analysis: Analysis) -> Iterator[list[Value]]:
+    """``auc:<class>``: of that class against the others; ``auc_binned``: from a site's counts."""
+    for tested in analysis.tested:
+        measures = dict(tested.figures)
+        measures |= {f"auc:{name}": auc for name, auc in tested.auc_by_class.items()}
+        if tested.unit == "scan":
+            measures["auc_binned"] = Estimate(mean=tested.auc_binned)
+        seeds = " ".join(map(str, tested.seeds))
+        sizes: list[Value] = [tested.cases, tested.patients, tested.positives]
+        for name, estimate in measures.items():
+            yield [*_test(tested), tested.held_out, *sizes, seeds, name, *_parts(estimate)]
 
 
 def _differences(analysis: Analysis) -> Iterator[list[Value]]:
-    for one in analysis.differences:
-        pair: list[Value] = [one.measure, one.a, one.b, one.tested_at, one.unit]
-        yield [*pair, *_parts(one.difference), one.p, one.p_holm, one.method]
+    for d in analysis.differences:
+        pair: list[Value] = [d.measure, d.a, d.b, d.tested_at, d.unit]
+        yield [*pair, *_parts(d.difference), d.p, d.p_holm, d.method]
 
 
 def _roc(analysis: Analysis) -> Iterator[list[Value]]:
-    for one in analysis.tested:
-        if one.roc is not None:
-            points = (one.roc.fpr, one.roc.tpr, one.roc.low, one.roc.high)
+    for tested in analysis.tested:
+        if tested.roc is not None:
+            points = (tested.roc.fpr, tested.roc.tpr, tested.roc.low, tested.roc.high)
             for point in zip(*points, strict=True):
-                yield [*_test(one), *point]
+                yield [*_test(tested), *point]
 
 
 def _readers(analysis: Analysis) -> Iterator[list[Value]]:
-    """The model is the row without a reader's name."""
+    """The row without a reader's name is the model's."""
     for study in analysis.readers:
         model = [*_parts(study.model_sensitivity), *_parts(study.model_specificity)]
         yield [study.strategy, study.seed, None, None, None, *model, None, None]
@@ -79,12 +79,12 @@ def _readers(analysis: Analysis) -> Iterator[list[Value]]:
             yield [*name, len(row.ties), *both, row.p, row.p_holm]
 
 
-def _test(one: Tested) -> list[Value]:
-    return [one.strategy, one.trained_at, one.tested_at, one.unit]
+def _test(tested: Tested) -> list[Value]:
+    return [tested.strategy, tested.trained_at, tested.tested_at, tested.unit]
 
 
-def _parts(found: Estimate) -> list[Value]:
-    return [found.mean, found.low, found.high, found.sd]
+def _parts(estimate: Estimate) -> list[Value]:
+    return [estimate.mean, estimate.low, estimate.high, estimate.sd]
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:

@@ -2,36 +2,37 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report import formats
-from ucadi_flwr.report.comparisons import UNDEFINED, UNITS, Comparison, TestSet, figure, name_of
+from ucadi_flwr.report.comparisons import UNITS, Comparison, TestSet, measure_of, name_of
 from ucadi_flwr.results.analysis import (
     FEWEST_POINTS,
+    UNDEFINED,
     Difference,
     Embedding,
     Estimate,
-    ReaderFigures,
-    Readers,
+    Measure,
+    ReaderMeasures,
+    ReaderStudy,
     Tested,
 )
 
-MEASURES: dict[Literal["auc", "accuracy"], str] = {"auc": "AUC", "accuracy": "accuracy"}
-"""What differences are of, as a reader calls it."""
+MEASURE_NAMES: dict[Measure, str] = {"auc": "AUC", "accuracy": "accuracy"}
+"""The measures that strategies are compared by, as the page names them."""
 
 SETS_WITH_CONFUSION = 6
-"""With more test sets than this, only the first (all sites) has its confusion matrices."""
+"""With more test sets than this, only the first (all sites) has confusion matrices."""
 
 COLUMNS_OF_CONFUSION = 8
-"""Of counts that fit on A4."""
+"""Columns of counts that fit on A4."""
 
 
 @dataclass(frozen=True)
 class Binned:
-    """A strategy's exact and binned AUC on one test set; ``difference``: binned less exact.
+    """A strategy's exact and binned AUC on one test set; ``difference``: binned minus exact.
 
-    ``largest``: the difference that is farthest from zero on any test set.
+    ``largest``: of the differences on all test sets, the one that is farthest from zero.
     """
 
     strategy: str
@@ -44,9 +45,9 @@ class Binned:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Cases of one true class by decision, at one test set after the other.
+    """The cases of one true class by decision, for one test set after the other.
 
-    ``cells``: how many, and per cent of the class there; None where there was no test.
+    ``cells``: number of cases, and per cent of the true class; None where there was no test.
     """
 
     name: str
@@ -55,14 +56,14 @@ class Confusion:
 
 @dataclass(frozen=True)
 class ReaderRow:
-    """A reader, and the same against each strategy's model, which has the p-values."""
+    """A reader's measures; ``against``: strategy → the same with the p-values against its model."""
 
-    reader: ReaderFigures
-    against: dict[str, ReaderFigures]
+    reader: ReaderMeasures
+    against: dict[str, ReaderMeasures]
 
 
 def binned(comparison: Comparison) -> list[Binned]:
-    """One row a strategy: all sites if it has them, else its first test set."""
+    """One row for each strategy: all sites together if tested, else its first test set."""
     rows = []
     for strategy in comparison.strategies:
         tests = [t for t in comparison.tests(strategy) if t.auc_binned is not None]
@@ -73,7 +74,7 @@ def binned(comparison: Comparison) -> list[Binned]:
                 Binned(
                     strategy=strategy,
                     where=name_of(first.tested_at),
-                    exact=figure(first, "auc").mean,
+                    exact=measure_of(first, "auc").mean,
                     binned=first.auc_binned,
                     difference=_gap(first),
                     largest=max(gaps, key=abs, default=None),
@@ -83,12 +84,12 @@ def binned(comparison: Comparison) -> list[Binned]:
 
 
 def _gap(tested: Tested) -> float | None:
-    exact = figure(tested, "auc").mean
+    exact = measure_of(tested, "auc").mean
     return None if exact is None or tested.auc_binned is None else tested.auc_binned - exact
 
 
 def confusion_blocks(comparison: Comparison, classes: Sequence[str]) -> list[list[TestSet]]:
-    """The test sets whose confusion matrices are shown, as many a table as fit on A4."""
+    """The test sets whose confusion matrices are shown, in groups that fit on A4."""
     few = len(comparison.sets) <= SETS_WITH_CONFUSION
     sets = comparison.sets if few else comparison.sets[:1]
     across = max(1, COLUMNS_OF_CONFUSION // max(len(classes), 1))
@@ -98,37 +99,37 @@ def confusion_blocks(comparison: Comparison, classes: Sequence[str]) -> list[lis
 def confusion(
     comparison: Comparison, strategy: str, sets: Sequence[TestSet], classes: Sequence[str]
 ) -> list[Confusion]:
-    """One row a true class: its cases at each test set; none where the strategy was not tested."""
+    """One row for each true class: its cases by decision at each of the test sets."""
     tests = [comparison.tested(strategy, test_set.site) for test_set in sets]
     rows = []
     for true, name in enumerate(classes):
         cells: list[tuple[int, float] | None] = []
         for tested in tests:
             counts = tested.confusion[true] if tested and true < len(tested.confusion) else []
-            known = [(count, 100 * count / max(sum(counts), 1)) for count in counts]
-            cells += (known + [None] * len(classes))[: len(classes)]
+            shares = [(count, 100 * count / max(sum(counts), 1)) for count in counts]
+            cells += (shares + [None] * len(classes))[: len(classes)]
         rows.append(Confusion(name, cells))
     return rows
 
 
 def class_auc(tested: Tested | None, name: str) -> Estimate:
-    """The AUC of a class against the rest."""
+    """The AUC of one class against the other classes."""
     return UNDEFINED if tested is None else tested.auc_by_class.get(name, UNDEFINED)
 
 
 def difference_groups(comparison: Comparison) -> list[tuple[str, list[Difference]]]:
     """Every difference under its measure, unit and method."""
     groups: dict[str, list[Difference]] = {}
-    for measure, what in MEASURES.items():
+    for measure, name in MEASURE_NAMES.items():
         for unit in UNITS:
             for difference in comparison.differences(measure, unit):
-                title = f"{what[0].upper()}{what[1:]}, per {unit}: {difference.method}"
+                title = f"{name[0].upper()}{name[1:]}, per {unit}: {difference.method}"
                 groups.setdefault(title, []).append(difference)
     return list(groups.items())
 
 
 def without_curve(comparison: Comparison) -> list[str]:
-    """The test sets that have cases of one kind only, so that there is no ROC curve."""
+    """The test sets without a ROC curve: they have only positive or only negative cases."""
     return [
         name_of(test_set.site)
         for test_set in comparison.sets
@@ -137,8 +138,8 @@ def without_curve(comparison: Comparison) -> list[str]:
     ]
 
 
-def reader_rows(studies: Sequence[Readers]) -> list[ReaderRow]:
-    """Every reader once, with what it is against each study's model."""
+def reader_rows(studies: Sequence[ReaderStudy]) -> list[ReaderRow]:
+    """One row for each reader, with its comparison with the model of each study."""
     rows: dict[str, ReaderRow] = {}
     for study in studies:
         for reader in study.readers:
@@ -147,26 +148,26 @@ def reader_rows(studies: Sequence[Readers]) -> list[ReaderRow]:
     return list(rows.values())
 
 
-def why_not_drawn(found: Embedding) -> str:
+def why_not_drawn(embedding: Embedding) -> str:
     """Why an embedding has no picture."""
-    cases = formats.counted(len(found.label), "case")
-    if len(found.label) < FEWEST_POINTS:
-        return f"{cases} are too few, as any few points look like groups"
-    return f"its {cases} have the same features"
+    cases = formats.counted(len(embedding.label), "case")
+    if len(embedding.label) < FEWEST_POINTS:
+        return f"{cases} are too few, because any few points look like groups"
+    return f"its {cases} all have the same features"
 
 
-def held_out(comparison: Comparison) -> bool:
-    """Whether a strategy was tested at a site that did not train it."""
+def has_held_out(comparison: Comparison) -> bool:
+    """Whether a strategy was tested at a site that did not take part in its training."""
     return any(tested.held_out for tested in comparison.all_tests())
 
 
-def has_gaps(comparison: Comparison) -> bool:
+def has_undefined_auc(comparison: Comparison) -> bool:
     """Whether an AUC of the summary is not defined."""
-    return any(figure(t, "auc").mean is None for t in comparison.all_tests())
+    return any(measure_of(t, "auc").mean is None for t in comparison.all_tests())
 
 
-def all_together(comparison: Comparison) -> bool:
-    """Whether local models are also scored on all cases together."""
+def ranks_local_models_together(comparison: Comparison) -> bool:
+    """Whether an AUC on all sites ranks the scores of several local models together."""
     return any(
         tested.tested_at == ALL_SITES
         for strategy in comparison.strategies

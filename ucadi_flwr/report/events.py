@@ -1,7 +1,7 @@
-"""Stored results → event files that TensorBoard shows: a run for every strategy and seed.
+"""Stored results → event files for TensorBoard: one of its runs for every strategy and seed.
 
-TensorBoard is not installed with this package (``pip install ucadi-flwr[tensorboard]``), and is
-looked for only when its files are asked for.
+TensorBoard is an optional dependency (``pip install ucadi-flwr[tensorboard]``) and is imported only
+when its files are written.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from ucadi_flwr.results.experiment import Cell, Results
 
 
 class Scalar(NamedTuple):
-    """A value at a round; ``elapsed``: seconds of all rounds until then."""
+    """A value at a round; ``elapsed``: seconds of all rounds up to and including this one."""
 
     tag: str
     value: float
@@ -25,10 +25,14 @@ class Scalar(NamedTuple):
 
 
 def write_events(results: Results, folder: Path) -> None:
-    """Write ``folder/<strategy>/seed<k>/events…`` of every finished cell.
+    """Write ``folder/<strategy>/seed<k>/events…`` for every finished cell.
 
-    Raises :class:`DataError` if TensorBoard is not installed, or if the folder holds anything:
-    TensorBoard would show old and new values as one line.
+    Args:
+        results: the experiment.
+        folder: a new or empty folder; beside old files, TensorBoard would join old and new values.
+
+    Raises:
+        DataError: TensorBoard is not installed, or the folder is not empty.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -37,40 +41,40 @@ def write_events(results: Results, folder: Path) -> None:
             "TensorBoard is not installed: pip install ucadi-flwr[tensorboard]"
         ) from None
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder}: is not an empty folder; name a new one for --tensorboard")
+        raise DataError(f"{folder}: is not an empty folder; give a new folder to --tensorboard")
     start = datetime.fromisoformat(results.created).timestamp()
     for cell in results.cells:
         if cell.error is None:
             run = folder / cell.strategy.name / f"seed{cell.seed}"
             with SummaryWriter(str(run)) as writer:
-                for one in scalars(cell):
-                    writer.add_scalar(one.tag, one.value, one.round, walltime=start + one.elapsed)
+                for tag, value, number, elapsed in scalars(cell):
+                    writer.add_scalar(tag, value, number, walltime=start + elapsed)
 
 
 def scalars(cell: Cell) -> Iterator[Scalar]:
-    """Losses, bytes and seconds by round, then the test's AUCs at the last round."""
+    """Losses, bytes and seconds of every round, then the AUCs of the test at the last round."""
     elapsed, last = 0.0, 0
     for record in cell.rounds:
         elapsed += record.seconds
         last = record.round
-        spent = seconds_of(record)
-        found: dict[str, float | None] = {
+        seconds = seconds_of(record)
+        values: dict[str, float | None] = {
             "loss/mean": record.loss,
             "bytes/up": record.bytes_up,
             "bytes/down": record.bytes_down,
-            "seconds/round": spent.whole,
-            "seconds/training": spent.train,
-            "seconds/protection": spent.protect,
-            "seconds/adding": spent.add,
+            "seconds/round": seconds.whole,
+            "seconds/training": seconds.train,
+            "seconds/protection": seconds.protect,
+            "seconds/adding": seconds.add,
         }
-        found |= {
+        values |= {
             f"loss/{site}": work.loss for site, work in record.sites.items() if site != ALL_SITES
         }
-        for tag, value in found.items():
+        for tag, value in values.items():
             if value is not None:
                 yield Scalar(tag, value, record.round, elapsed)
     for model in cell.models:
         group = "test-auc" if model.trained_at == ALL_SITES else f"test-auc of {model.trained_at}"
-        for site, figures in model.test.items():
-            if figures.auc is not None:
-                yield Scalar(f"{group}/{site}", figures.auc, last, elapsed)
+        for site, measures in model.test.items():
+            if measures.auc is not None:
+                yield Scalar(f"{group}/{site}", measures.auc, last, elapsed)

@@ -1,20 +1,28 @@
-"""Figures as text: shares without their leading zero, as journals print them, and a true minus."""
+"""Numbers as text: proportions without leading zero, as journals print them, and a minus sign."""
 
 from math import isfinite
 
 NONE = "–"
-"""A figure that is not defined."""
+"""Stands for a value that is not defined."""
 
 MINUS = "\N{MINUS SIGN}"
 
 
 def number(value: float, decimals: int = 0) -> str:
-    """12345.67 → "12,345.7" with one decimal."""
+    """With thousands separators.
+
+    >>> number(12345.67, decimals=1)
+    '12,345.7'
+    """
     return f"{value:,.{decimals}f}"
 
 
 def share(value: float | None, decimals: int = 3) -> str:
-    """0.9124 → ".912", 1 → "1.000", −0.25 → "−.250"; None or NaN → "–"."""
+    """A proportion, or a difference of two; "–" for None or NaN.
+
+    >>> share(0.9124), share(1), share(-0.25), share(None)
+    ('.912', '1.000', '−.250', '–')
+    """
     if value is None or not isfinite(value):
         return NONE
     text = f"{abs(value):.{decimals}f}".removeprefix("0")
@@ -22,13 +30,21 @@ def share(value: float | None, decimals: int = 3) -> str:
 
 
 def signed(value: float | None, decimals: int = 3) -> str:
-    """As :func:`share`, with a plus: 0.0012 → "+.001"; what rounds to zero has no sign."""
+    """Like :func:`share`, with "+" or "−"; a value that rounds to zero has no sign.
+
+    >>> signed(0.0012), signed(0.0001)
+    ('+.001', '.000')
+    """
     text = share(value, decimals)
     return f"+{text}" if text.strip(".0") and text[0] not in (MINUS, NONE) else text
 
 
 def interval(low: float | None, high: float | None, decimals: int = 3) -> str:
-    """Both ends: ".853–.951", "−.004 to .006" beside a minus, nothing if neither is known."""
+    """Both ends of an interval; "to" if an end has a minus sign, "" if neither end is known.
+
+    >>> interval(0.853, 0.951), interval(-0.004, 0.006), interval(None, None)
+    ('.853–.951', '−.004 to .006', '')
+    """
     ends = [share(low, decimals), share(high, decimals)]
     if ends == [NONE, NONE]:
         return ""
@@ -37,7 +53,11 @@ def interval(low: float | None, high: float | None, decimals: int = 3) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """As journals print it: ".71", ".043", "< .001", "> .99"; 1 → "1"."""
+    """A p-value as journals print it.
+
+    >>> p_value(0.712), p_value(0.0431), p_value(0.0002), p_value(0.999), p_value(1)
+    ('.71', '.043', '< .001', '> .99', '1')
+    """
     if p is None or not isfinite(p):
         return NONE
     if p < 0.001:
@@ -50,11 +70,15 @@ def p_value(p: float | None) -> str:
 
 
 def p_equals(p: float | None) -> str:
-    """In a sentence: "p = .71", "p < .001"."""
+    """A p-value in a sentence: "p = .71", "p < .001"."""
     text = p_value(p)
     return f"p {text}" if text[0] in "<>" else f"p = {text}"
 
 
 def counted(n: int, noun: str) -> str:
-    """With its noun: "1 case", "1,200 cases"."""
+    """A number with its noun.
+
+    >>> counted(1, "case"), counted(1200, "case")
+    ('1 case', '1,200 cases')
+    """
     return f"{number(n)} {noun}{'' if n == 1 else 's'}"

@@ -1,7 +1,7 @@
-"""``analysis.json``: what the predictions say, as a typed document that the report shows.
+"""``analysis.json``: the measures of every strategy and their differences, for the report.
 
 It is computed from the predictions that a simulation keeps (:mod:`ucadi_flwr.comparison`) and can
-be computed again from them at any time. Unknown keys are errors.
+be computed from them again at any time. Unknown keys are errors.
 """
 
 from pathlib import Path
@@ -12,21 +12,27 @@ from pydantic import Field
 from ucadi_flwr.results.experiment import Part, read_document, write_document
 
 OWN = "own"
-"""``trained_at`` of local models taken together: every site's cases are scored by its own model."""
+"""``trained_at`` of local models taken together: each site's cases are scored by its own model."""
 
 FEWEST_POINTS = 20
-"""Fewer cases than this are not drawn by their features."""
+"""With fewer cases than this, there is no picture of their features."""
 
 Unit = Literal["scan", "patient"]
+Measure = Literal["auc", "accuracy"]
+"""The measures that strategies are compared by."""
 
 
 class Estimate(Part):
-    """A figure: its mean over seeds, a 95 % interval over cases, and its SD over seeds."""
+    """A measure: its mean over seeds, a 95 % interval over cases, and its SD over seeds."""
 
     mean: float | None
     low: float | None = None
     high: float | None = None
-    sd: float | None = Field(None, description="over seeds; None with one")
+    sd: float | None = Field(None, description="over seeds; None with one seed")
+
+
+UNDEFINED = Estimate(mean=None)
+"""A measure that is not defined on these cases, such as the AUC of one class."""
 
 
 class Roc(Part):
@@ -39,7 +45,7 @@ class Roc(Part):
 
 
 class CalibrationBin(Part):
-    """Cases whose score lies in one bin: mean score, observed fraction, how many."""
+    """Cases whose score lies in one bin: mean score, fraction of positives, number of cases."""
 
     score: float
     fraction: float
@@ -47,7 +53,7 @@ class CalibrationBin(Part):
 
 
 class Tested(Part):
-    """One strategy's model, or its local models, on one test set."""
+    """The measures of one strategy's model, or of its local models, on one test set."""
 
     strategy: str
     trained_at: str = Field(description="'all', one site, or 'own'")
@@ -71,20 +77,20 @@ class Tested(Part):
 
 
 class Difference(Part):
-    """Strategy ``a`` less strategy ``b`` on exactly the same cases."""
+    """Strategy ``a`` minus strategy ``b`` on exactly the same cases."""
 
     a: str
     b: str
     tested_at: str
     unit: Unit
-    measure: Literal["auc", "accuracy"]
+    measure: Measure
     difference: Estimate
     p: float | None
     p_holm: float | None = Field(description="corrected over the differences of a measure and unit")
     method: str
 
 
-class ReaderFigures(Part):
+class ReaderMeasures(Part):
     """One reader, the mean of the readers or their majority vote, on the model's test cases."""
 
     reader: str
@@ -96,28 +102,28 @@ class ReaderFigures(Part):
     p_holm: float | None = None
 
 
-class Readers(Part):
-    """Readers against one strategy's model."""
+class ReaderStudy(Part):
+    """Readers compared with one strategy's model."""
 
     strategy: str
     seed: int
     model_sensitivity: Estimate
     model_specificity: Estimate
-    readers: list[ReaderFigures]
+    readers: list[ReaderMeasures]
 
 
 class Embedding(Part):
-    """Test cases of all sites by the features that one model has of them.
+    """Test cases of all sites, placed by the features that one model computes from them.
 
-    ``x`` and ``y`` are t-SNE's, empty where there is no picture. ``label`` and ``site``: a case's
-    index into the task's classes and into ``sites``.
+    ``x`` and ``y`` are the coordinates of t-SNE, empty if there is no picture. ``label`` and
+    ``site`` are each case's index into the task's classes and into ``sites``.
     """
 
     strategy: str
     seed: int
     sites: list[str]
-    of: int = Field(description="test cases there are; as many as len(label) were drawn of them")
-    features: int
+    of: int = Field(description="number of test cases; len(label) of them were drawn at random")
+    features: int = Field(description="number of features of a case")
     label: list[int]
     site: list[int]
     silhouette_class: float | None = Field(description="of the features, not of the picture")
@@ -136,7 +142,7 @@ class Analysis(Part):
     positive_class: str
     tested: list[Tested]
     differences: list[Difference]
-    readers: list[Readers] = Field(default_factory=list)
+    readers: list[ReaderStudy] = Field(default_factory=list)
     embeddings: list[Embedding] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
 

@@ -14,7 +14,7 @@ from ucadi_flwr.exchange.agreement import Agreement, Purpose
 from ucadi_flwr.exchange.wire import blob, read_multipliers
 from ucadi_flwr.files.limits import SITE_TEXT_CHARACTERS
 from ucadi_flwr.protection.keys import ServerContext
-from ucadi_flwr.protection.protect import Sum, make_sum
+from ucadi_flwr.protection.protect import ContributionSum, make_sum
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.results.rounds import SiteRecord
 
@@ -30,7 +30,7 @@ class Accumulator:
     agreement: Agreement
     context: ServerContext
     name: str
-    sums: dict[tuple[Purpose, str], Sum] = field(default_factory=dict)
+    sums: dict[tuple[Purpose, str], ContributionSum] = field(default_factory=dict)
     ranges: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 

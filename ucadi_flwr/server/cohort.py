@@ -14,7 +14,7 @@ from ucadi_flwr.recipes.base import check_site_name
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.server import superlink
-from ucadi_flwr.server.replies import POLL_SECONDS, Reply, SiteFailure, exchange
+from ucadi_flwr.server.replies import POLL_SECONDS, Reply, SiteFailure, exchange, failure_of
 
 REGISTRATION_SECONDS = 300.0
 """How long a node may take to say which site it is, or its weight; its process imports PyTorch."""
@@ -135,6 +135,13 @@ class Cohort:
     def site_of(self, reply: Message) -> str:
         """The site that a reply comes from."""
         return self.sites[reply.metadata.src_node_id]
+
+    def without_errors(self, reply: Reply) -> Reply:
+        """The reply, or the failure that an error of Flower's means; its own loop passes both."""
+        if isinstance(reply, SiteFailure) or not reply.has_error():
+            return reply
+        node = reply.metadata.src_node_id
+        return failure_of(reply, self.sites.get(node, f"node {node}"))
 
     def exchange(self, grid: Grid, messages: Iterable[Message], seconds: float) -> Iterator[Reply]:
         """Send to sites and yield their replies as they arrive (:func:`replies.exchange`)."""

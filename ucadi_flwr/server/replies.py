@@ -63,22 +63,30 @@ def exchange(
         for message_id in sorted(waiting, key=lambda key: sent[key][1]):
             if (reply := superlink.pull(grid, message_id)) is None:
                 continue
-            own = reply.has_error() and reply.error.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION
             late = time.monotonic() - begin >= seconds
-            if late and reply.has_error() and not own:
+            if late and reply.has_error() and not _is_own(reply):
                 continue  # Flower's error for a message that is out of time
             waiting.discard(message_id)
-            yield _checked(reply, *sent[message_id], own)
+            yield _checked(reply, *sent[message_id])
         if waiting and not last:
             time.sleep(min(max(POLL_SECONDS, waited / 20), 10 * POLL_SECONDS))
     for message_id in sorted(waiting, key=lambda key: sent[key][1]):
         yield SiteFailure(sent[message_id][1], f"no answer within {seconds:.0f} s", passing=True)
 
 
-def _checked(reply: Message, node: int, site: str, own: bool) -> Reply:
+def failure_of(reply: Message, site: str) -> SiteFailure:
+    """The failure that an error reply means; an exception of the site's own does not pass."""
+    return SiteFailure(site, _reason(reply), passing=not _is_own(reply))
+
+
+def _is_own(reply: Message) -> bool:
+    return reply.has_error() and reply.error.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+
+
+def _checked(reply: Message, node: int, site: str) -> Reply:
     """The reply, if it is one and comes from the node that was asked."""
     if reply.has_error():
-        return SiteFailure(site, _reason(reply), passing=not own)
+        return failure_of(reply, site)
     if reply.metadata.src_node_id != node:
         return SiteFailure(site, "another node answered in its place", passing=False)
     return reply

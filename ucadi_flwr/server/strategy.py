@@ -172,14 +172,24 @@ class UcadiStrategy(Strategy):
         self, server_round: int, replies: Iterable[Reply]
     ) -> MetricRecord | None:
         """Sum the sites' counts: by site where they are public, else unread."""
-        if self.recipe.protection.metrics == "encrypted":
-            return self._aggregate_encrypted_counts(replies)
+        encrypted = self.recipe.protection.metrics == "encrypted"
+        sums = Accumulator(self.agreement, self.context, self.exchange)
         tested = self.tests[next(reversed(self.tests))]
 
         def add(site: str, reply: Message) -> None:
-            tested[site] = counts_of(reply, self.agreement.classes)
+            if encrypted:
+                sums.add(reply.content, "counts", site)
+            else:
+                tested[site] = counts_of(reply, self.agreement.classes)
+            self._opened[site] = server_round
 
         self._collect(replies, add)
+        if encrypted:
+            members = sums.members("counts")
+            if len(members) < self.recipe.min_sites:
+                return None
+            self.state = self.state.with_other(f"counts/{sums.name}", sums.result("counts"))
+            return MetricRecord({"sites": len(members)})
         if not tested:
             return None
         confusion = np.sum([counts.confusion for counts in tested.values()], axis=0)
@@ -248,7 +258,7 @@ class UcadiStrategy(Strategy):
     def _collect(self, replies: Iterable[Reply], add: Callable[[str, Message], None]) -> None:
         """Call ``add(site, reply)`` with every reply; a site whose reply it refuses is left out."""
         self._replied = self._refused = 0
-        for reply in replies:
+        for reply in map(self.cohort.without_errors, replies):
             if isinstance(reply, SiteFailure):
                 self._leave_out(reply)
                 continue
@@ -278,15 +288,6 @@ class UcadiStrategy(Strategy):
         record.bytes_up += summed_bytes(reply, self.recipe)
         self._opened[site] = record.round - 1
         self.journal.answer(record.round, name, answer)
-
-    def _aggregate_encrypted_counts(self, replies: Iterable[Reply]) -> MetricRecord | None:
-        sums = Accumulator(self.agreement, self.context, self.exchange)
-        self._collect(replies, lambda site, reply: sums.add(reply.content, "counts", site))
-        members = sums.members("counts")
-        if len(members) < self.recipe.min_sites:
-            return None
-        self.state = self.state.with_other(f"counts/{sums.name}", sums.result("counts"))
-        return MetricRecord({"sites": len(members)})
 
     def _leave_out(self, failure: SiteFailure) -> None:
         """Record a site that is left out of this round, and send it everything in the next."""

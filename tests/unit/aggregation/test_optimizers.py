@@ -48,10 +48,10 @@ def test_fedavgm_without_momentum_at_rate_one_is_the_mean() -> None:
 
 
 def test_fedavgm_equals_the_paper_by_hand() -> None:
-    found = run(FedAvgM(name="fedavgm", **{"learning-rate": 0.5, "momentum": 0.8}))
+    states = run(FedAvgM(name="fedavgm", **{"learning-rate": 0.5, "momentum": 0.8}))
     for i in range(3):
         x, m = float(START["w"][i]), 0.0
-        for state, mean in zip(found, MEANS, strict=True):
+        for state, mean in zip(states, MEANS, strict=True):
             m = 0.8 * m + (float(mean["w"][i]) - x)
             x = x + 0.5 * m
             assert state["w"][i] == pytest.approx(x, rel=1e-5)
@@ -59,10 +59,10 @@ def test_fedavgm_equals_the_paper_by_hand() -> None:
 
 def test_fedadam_equals_the_paper_by_hand() -> None:
     values = {"learning-rate": 0.1, "beta1": 0.7, "beta2": 0.95, "tau": 0.01}
-    found = run(FedAdam(name="fedadam", **values))
+    states = run(FedAdam(name="fedadam", **values))
     for i in range(3):
         x, m, v = float(START["w"][i]), 0.0, 0.01**2
-        for state, mean in zip(found, MEANS, strict=True):
+        for state, mean in zip(states, MEANS, strict=True):
             delta = float(mean["w"][i]) - x
             m = 0.7 * m + 0.3 * delta
             v = 0.95 * v + 0.05 * delta**2

@@ -1,4 +1,4 @@
-"""Accuracies compared: the exact sign-flip test, where it is McNemar's, and its interval."""
+"""The difference of accuracies: the exact sign-flip test, McNemar's test, and the interval."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from ucadi_flwr.evaluation.paired import mcnemar
 
 
 def right(rows, patients=None):
-    """Predictions that are right where ``rows`` `(seeds, N)` say so; the truth is all 1."""
+    """Predictions that are right where ``rows`` `(seeds, N)` is true; all cases are of class 1."""
     rows = np.atleast_2d(np.asarray(rows, np.float64))
     index = np.arange(rows.shape[1]) if patients is None else np.asarray(patients)
     both = np.stack([1 - rows, rows], axis=2)
@@ -28,7 +28,7 @@ def test_one_seed_is_mcnemar():
 def test_seeds_by_hand():
     a = [[1, 1, 1, 0], [1, 1, 0, 0]]
     b = [[1, 0, 0, 0], [0, 1, 1, 0]]
-    # gains 1, 1, 0 (1 − 1), 0 of eight
+    # the gains of the patients are 1, 1, 0 (1 − 1) and 0, of eight decisions
     estimate, p, method = accuracy_difference(right(a), right(b))
     assert estimate.mean == 0.25
     assert estimate.sd == pytest.approx(np.std([0.5, 0.0], ddof=1))
@@ -37,7 +37,7 @@ def test_seeds_by_hand():
     assert -1.0 <= estimate.low < 0.25 < estimate.high <= 1.0
 
 
-def test_patients_weigh_as_their_scans_do():
+def test_patients_have_the_weight_of_their_scans():
     """The difference is that of the two accuracies, not the mean over patients."""
     a, b = [1, 1, 1, 0], [0, 0, 1, 1]
     estimate, p, method = accuracy_difference(right(a, [0, 0, 0, 1]), right(b, [0, 0, 0, 1]))
@@ -46,13 +46,13 @@ def test_patients_weigh_as_their_scans_do():
     assert method == "sign flips over patients, exact"
 
 
-def test_the_same_cases_right_show_no_spread():
+def test_the_same_cases_right_give_no_interval():
     rows = [[1, 1, 0, 1], [1, 0, 0, 1]]
     estimate, p, _ = accuracy_difference(right(rows), right(rows))
     assert (estimate.mean, estimate.low, estimate.high, p) == (0.0, None, None, 1.0)
 
 
-def test_a_recipe_that_is_always_right_has_an_interval():
+def test_a_strategy_that_is_always_right_has_an_interval():
     rows = np.ones((2, 30))
     other = rows.copy()
     other[0, :6] = 0
@@ -63,7 +63,7 @@ def test_a_recipe_that_is_always_right_has_an_interval():
 
 
 def test_size_and_coverage_with_correlated_seeds_and_scans():
-    """Two equal recipes, three seeds, 60 patients of one to three scans: 500 test sets."""
+    """Two equal strategies, three seeds, 60 patients with one to three scans: 500 test sets."""
     rng = np.random.default_rng(14)
     rejected = held = 0
     for _ in range(500):

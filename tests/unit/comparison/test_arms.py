@@ -1,4 +1,4 @@
-"""Which rows there are: own, all, held out, patients, and seeds that lack a site."""
+"""The rows of the analysis: local models, all sites, held-out sites, patients, missing tests."""
 
 import numpy as np
 import pytest
@@ -15,29 +15,29 @@ def scores(labels):
     )
 
 
-def local(lab, seed=0, strategy="local"):
-    """Each site's model on each site; the scores of the own ones."""
+def local(experiment, seed=0, strategy="local"):
+    """Test each site's model at each site; return the scores at its own site."""
     own = {}
     for trained_at in ("north", "south"):
         for site, labels in (("north", NORTH), ("south", SOUTH)):
-            found = scores(labels)
-            lab.predict(strategy, seed, site, found, trained_at)
+            values = scores(labels)
+            experiment.predict(strategy, seed, site, values, trained_at)
             if site == trained_at:
-                own[site] = found
+                own[site] = values
     return own
 
 
 @pytest.fixture
-def sites(lab):
-    lab.site("north", NORTH)
-    lab.site("south", SOUTH)
-    return lab
+def sites(experiment):
+    experiment.site("north", NORTH)
+    experiment.site("south", SOUTH)
+    return experiment
 
 
-def test_own_rows_have_each_sites_cases_by_its_own_model(sites, look):
+def test_own_rows_have_each_sites_cases_scored_by_its_own_model(sites, find):
     own = local(sites)
-    for site, found in own.items():
-        sites.predict("fedavg", 0, site, found)
+    for site, values in own.items():
+        sites.predict("fedavg", 0, site, values)
     analysis = sites.analyse()
     rows = [(t.trained_at, t.tested_at) for t in analysis.tested if t.strategy == "local"]
     assert rows == [
@@ -46,21 +46,21 @@ def test_own_rows_have_each_sites_cases_by_its_own_model(sites, look):
         for tested in ("north", "south", "all")
     ]
     for tested_at in ("north", "south", "all"):
-        mine = look.tested(analysis, "local", tested_at, "own")
-        same = look.tested(analysis, "fedavg", tested_at)
-        assert mine.model_dump(exclude={"strategy", "trained_at"}) == same.model_dump(
+        local_models = find.tested(analysis, "local", tested_at, "own")
+        same = find.tested(analysis, "fedavg", tested_at)
+        assert local_models.model_dump(exclude={"strategy", "trained_at"}) == same.model_dump(
             exclude={"strategy", "trained_at"}
         )
-        assert mine.roc is not None
-        assert mine.calibration
+        assert local_models.roc is not None
+        assert local_models.calibration
     for measure in ("auc", "accuracy"):
-        found = look.difference(analysis, "local", "all", measure)
-        assert (found.difference.mean, found.p) == (0.0, 1.0)
-    assert look.tested(analysis, "local", "south", "north").roc is None
-    assert look.tested(analysis, "local", "south", "north").calibration == []
+        row = find.difference(analysis, "local", "all", measure)
+        assert (row.difference.mean, row.p) == (0.0, 1.0)
+    assert find.tested(analysis, "local", "south", "north").roc is None
+    assert find.tested(analysis, "local", "south", "north").calibration == []
 
 
-def test_held_out(sites, look):
+def test_held_out_sites(sites, find):
     sites.site("west", [1, 0, 1], train={})
     local(sites)
     for strategy in ("fedavg", "central", "early"):
@@ -83,12 +83,12 @@ def test_held_out(sites, look):
     }
     assert not [t for t in analysis.tested if (t.trained_at, t.tested_at) == ("own", "all")]
     assert (
-        "local has no model of its own at site west: it is compared at the other sites only, not "
-        "on all cases" in analysis.warnings
+        "local has no model that was trained at site west: it is compared only at the other sites, "
+        "not on all cases" in analysis.warnings
     )
 
 
-def test_a_seed_that_lacks_a_site(sites, look):
+def test_a_seed_that_was_not_tested_at_a_site(sites, find):
     for seed in (0, 1):
         sites.predict("fedavg", seed, "north", scores(NORTH))
     sites.predict("fedavg", 1, "south", scores(SOUTH))
@@ -96,12 +96,12 @@ def test_a_seed_that_lacks_a_site(sites, look):
     seeds = {t.tested_at: t.seeds for t in analysis.tested}
     assert seeds == {"north": [0, 1], "south": [1], "all": [1]}
     assert (
-        "fedavg, seed 0 was not tested at site south: it is not in the figures there, nor in those "
-        "of all sites" in analysis.warnings
+        "fedavg, seed 0 was not tested at site south: it is left out of the results there and of "
+        "those of all sites together" in analysis.warnings
     )
 
 
-def test_a_local_model_that_lacks_its_own_site(sites):
+def test_a_local_model_that_was_not_tested_at_its_own_site(sites):
     sites.predict("local", 0, "north", scores(NORTH), "north")
     sites.predict("local", 0, "north", scores(NORTH), "south")
     sites.predict("local", 1, "south", scores(SOUTH), "south")
@@ -124,12 +124,12 @@ def test_a_model_of_a_site_that_is_not_tested(sites):
     assert analysis.differences == []
 
 
-def test_patients_of_two_sites_with_one_name_are_two(lab, look):
-    lab.site("north", [1, 1, 0, 0], ["a", "a", "b", "b"], ["1", "2", "3", "4"])
-    lab.site("south", [1, 0], ["a", "b"], ["1", "2"])
-    lab.predict("fedavg", 0, "north", [0.9, 0.5, 0.2, 0.4])
-    lab.predict("fedavg", 0, "south", [0.8, 0.3])
-    analysis = lab.analyse()
+def test_patients_with_one_name_at_two_sites_are_two_patients(experiment, find):
+    experiment.site("north", [1, 1, 0, 0], ["a", "a", "b", "b"], ["1", "2", "3", "4"])
+    experiment.site("south", [1, 0], ["a", "b"], ["1", "2"])
+    experiment.predict("fedavg", 0, "north", [0.9, 0.5, 0.2, 0.4])
+    experiment.predict("fedavg", 0, "south", [0.8, 0.3])
+    analysis = experiment.analyse()
     sizes = {(t.tested_at, t.unit): (t.cases, t.patients, t.positives) for t in analysis.tested}
     assert sizes == {
         ("north", "scan"): (4, 2, 2),
@@ -139,40 +139,40 @@ def test_patients_of_two_sites_with_one_name_are_two(lab, look):
         ("south", "patient"): (2, 2, 1),
         ("all", "patient"): (4, 4, 2),
     }
-    row = look.tested(analysis, "fedavg", "north", unit="patient")
+    row = find.tested(analysis, "fedavg", "north", unit="patient")
     assert row.figures["brier"].mean == pytest.approx((0.3**2 + 0.3**2) / 2)
 
 
-def test_more_than_two_classes(lab, look):
-    lab.classes = ("healthy", "other", "covid-19")
-    lab.site("north", [0, 1, 2, 2])
+def test_more_than_two_classes(experiment, find):
+    experiment.classes = ("healthy", "other", "covid-19")
+    experiment.site("north", [0, 1, 2, 2])
     rows = [[0.7, 0.2, 0.1], [0.5, 0.4, 0.1], [0.1, 0.1, 0.8], [0.2, 0.5, 0.3]]
-    lab.predict("fedavg", 0, "north", np.array(rows))
-    row = look.tested(lab.analyse(), "fedavg", "north")
+    experiment.predict("fedavg", 0, "north", np.array(rows))
+    row = find.tested(experiment.analyse(), "fedavg", "north")
     assert row.confusion == [[1, 0, 0], [1, 0, 0], [0, 1, 1]]
-    assert row.figures["accuracy"].mean == 0.5  # of classes; 3 of 4 are right if positive or not
+    assert row.figures["accuracy"].mean == 0.5  # over all classes
     assert row.figures["auc"].mean == 1.0
     assert row.auc_by_class["covid-19"] == row.figures["auc"]
-    # the one "other" has .4, above .2 and .1 but not .5
+    # the score of the case of class "other" is .4: above .2 and .1, but not above .5
     assert row.auc_by_class["other"].mean == pytest.approx(2 / 3)
 
 
-def test_the_reference(sites):
+def test_the_choice_of_the_reference(sites):
     for name in ("ucadi", "central"):
         for site, labels in (("north", NORTH), ("south", SOUTH)):
             sites.predict(name, 0, site, scores(labels))
     assert sites.analyse().reference == "ucadi"
     local(sites, strategy="alone")
-    found = sites.analyse("alone")
-    assert found.reference == "alone"
-    assert {(d.a, d.b) for d in found.differences} == {("ucadi", "alone"), ("central", "alone")}
+    analysis = sites.analyse("alone")
+    assert analysis.reference == "alone"
+    assert {(d.a, d.b) for d in analysis.differences} == {("ucadi", "alone"), ("central", "alone")}
     with pytest.raises(
-        DataError, match=r"no finished run of strategy fedavg .* ucadi, central, al"
+        DataError, match=r"strategy fedavg has no finished run.* one of ucadi, central, alone"
     ):
         sites.analyse("fedavg")
 
 
-def test_local_strategies_alone(sites):
+def test_an_experiment_of_local_strategies_only(sites):
     local(sites, strategy="first")
     local(sites, strategy="second")
     analysis = sites.analyse()
@@ -185,12 +185,12 @@ def test_the_same_files_give_the_same_document(sites):
     assert sites.analyse().model_dump_json() == sites.analyse().model_dump_json()
 
 
-def test_holm_is_over_a_measure(sites):
+def test_holms_correction_is_over_one_measure(sites):
     for name in ("fedavg", "a", "b"):
         for site, labels in (("north", NORTH), ("south", SOUTH)):
             sites.predict(name, 0, site, scores(labels))
-    found = sites.analyse().differences
+    differences = sites.analyse().differences
     for measure in ("auc", "accuracy"):
-        rows = sorted((d for d in found if d.measure == measure), key=lambda d: d.p)
+        rows = sorted((d for d in differences if d.measure == measure), key=lambda d: d.p)
         assert len(rows) == 6
         assert rows[0].p_holm == pytest.approx(min(1.0, 6 * rows[0].p))

@@ -1,4 +1,4 @@
-"""The AUC of several seeds: against DeLong of one, and what its interval covers."""
+"""The AUC of several seeds, compared with DeLong for one seed, and the coverage of its interval."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from ucadi_flwr.comparison.auc import auc_difference, auc_estimate
 from ucadi_flwr.comparison.cases import Predictions
-from ucadi_flwr.evaluation.delong import Shares, shares
+from ucadi_flwr.evaluation.delong import AucComponents, auc_components
 
 SEEDS = 3
 
@@ -22,7 +22,7 @@ def predictions(labels, scores, patients=None):
 
 
 def draw(rng, labels, separation, noise=0.7, own=0.0, patients=None):
-    """Scores that seeds share but for their noise; ``own`` of the recipe alone."""
+    """Scores of seeds that differ by noise; ``own``: SD of the part of this strategy alone."""
     case = rng.normal(size=len(labels))
     if patients is not None:
         case = np.sqrt(0.5) * (case + rng.normal(size=len(labels))[patients])
@@ -37,9 +37,9 @@ def test_one_seed_is_delong(patients):
     labels = rng.integers(0, 2, 80)
     a, b = labels + rng.normal(size=80), labels + rng.normal(size=80)
     one = area_of(labels, a, patients)
-    found = auc_estimate(predictions(labels, a, patients), 1)
+    auc = auc_estimate(predictions(labels, a, patients), 1)
     interval = one.interval()
-    assert (found.mean, found.low, found.high) == (one.auc, interval.low, interval.high)
+    assert (auc.mean, auc.low, auc.high) == (one.auc, interval.low, interval.high)
     exact = difference_of(labels, a, b, patients)
     estimate, p, method = auc_difference(
         predictions(labels, a, patients), predictions(labels, b, patients), 1
@@ -48,12 +48,12 @@ def test_one_seed_is_delong(patients):
     assert (estimate.low, estimate.high) == (exact.interval.low, exact.interval.high)
 
 
-def test_mean_of_shares_against_the_covariance_matrix():
-    """Var of a mean of three AUCs is the sum of DeLong's 3 × 3 matrix over 9."""
+def test_mean_of_components_against_the_covariance_matrix():
+    """The variance of the mean of three AUCs is the sum of DeLong's 3 × 3 matrix, divided by 9."""
     rng = np.random.default_rng(4)
     labels = np.arange(60) % 2
     scores = labels + rng.normal(size=60) + 0.5 * rng.normal(size=(SEEDS, 60))
-    each = [shares(labels, one) for one in scores]
+    each = [auc_components(labels, one) for one in scores]
 
     def components(one):  # V10 and V01 from their definition
         x, y = one[labels == 1], one[labels == 0]
@@ -62,26 +62,26 @@ def test_mean_of_shares_against_the_covariance_matrix():
 
     v10, v01 = (np.array(v) for v in zip(*map(components, scores), strict=True))
     matrix = np.cov(v10) / 30 + np.cov(v01) / 30
-    mean = Shares.mean(each)
+    mean = AucComponents.mean(each)
     assert mean.variance() == pytest.approx(matrix.sum() / 9, rel=1e-12)
     assert mean.auc == pytest.approx(np.mean([one.auc for one in each]), rel=1e-15)
     assert mean.models == SEEDS
-    assert Shares.mean([mean, each[0]]).models == SEEDS + 1
+    assert AucComponents.mean([mean, each[0]]).models == SEEDS + 1
 
 
 def test_means_of_other_cases_are_refused():
-    short, long = shares([0, 1], [1, 2]), shares([0, 0, 1], [1, 2, 3])
+    short, long = auc_components([0, 1], [1, 2]), auc_components([0, 0, 1], [1, 2, 3])
     with pytest.raises(ValueError, match="same cases"):
-        Shares.mean([short, long])
+        AucComponents.mean([short, long])
     with pytest.raises(ValueError, match="same cases"):
         short - long
     with pytest.raises(ValueError, match="mean of 2 models"):
-        Shares.mean([short, short]) - short
+        AucComponents.mean([short, short]) - short
 
 
 @pytest.mark.parametrize(("separation", "cases"), [(1.2, 80), (2.6, 120)])
 def test_interval_covers_the_mean_of_correlated_seeds(separation, cases):
-    """1,000 test sets for three models that do not change; 0.7 % is the simulation's own SE."""
+    """1,000 test sets for three fixed models; the standard error of the simulation is 0.7 %."""
     labels = np.arange(cases) % 2
     noise = 0.7
     truth = norm.cdf(separation / np.sqrt(2 * (1 + noise**2)))
@@ -89,12 +89,12 @@ def test_interval_covers_the_mean_of_correlated_seeds(separation, cases):
     held = 0
     for _ in range(1000):
         scores, _ = draw(rng, labels, separation, noise)
-        found = auc_estimate(predictions(labels, scores()), 1)
-        held += found.low <= truth <= found.high
+        auc = auc_estimate(predictions(labels, scores()), 1)
+        held += auc.low <= truth <= auc.high
     assert 0.93 <= held / 1000 <= 0.97
 
 
-def test_interval_covers_with_several_scans_a_patient():
+def test_interval_covers_with_several_scans_per_patient():
     patients = np.arange(180) // 3
     labels = (patients % 2).astype(int)
     noise = 0.7
@@ -103,12 +103,12 @@ def test_interval_covers_with_several_scans_a_patient():
     held = 0
     for _ in range(500):
         scores, _ = draw(rng, labels, 1.2, noise, patients=patients)
-        found = auc_estimate(predictions(labels, scores(), patients), 1)
-        held += found.low <= truth <= found.high
+        auc = auc_estimate(predictions(labels, scores(), patients), 1)
+        held += auc.low <= truth <= auc.high
     assert 0.93 <= held / 500 <= 0.97
 
 
-def test_equal_recipes_are_rejected_at_the_level():
+def test_equal_strategies_are_rejected_at_the_level():
     labels = np.arange(100) % 2
     rng = np.random.default_rng(8)
     rejected = 0
@@ -130,9 +130,9 @@ def test_bootstrap_and_delong_agree_with_and_without_clusters():
     scores = labels + rng.normal(size=150)[patients] + 0.3 * rng.normal(size=len(patients))
     widths = []
     for index in (np.arange(len(labels)), patients):
-        found = auc_estimate(predictions(labels, scores, index), 1)
-        drawn = bootstrap(lambda t, s: shares(t, s).auc, [labels, scores], index)
-        assert (drawn.low, drawn.high) == pytest.approx((found.low, found.high), abs=0.012)
+        auc = auc_estimate(predictions(labels, scores, index), 1)
+        drawn = bootstrap(lambda t, s: auc_components(t, s).auc, [labels, scores], index)
+        assert (drawn.low, drawn.high) == pytest.approx((auc.low, auc.high), abs=0.012)
         widths.append(drawn.high - drawn.low)
     assert widths[1] > 1.7 * widths[0]
 
@@ -140,14 +140,14 @@ def test_bootstrap_and_delong_agree_with_and_without_clusters():
 def test_auc_of_one_in_every_seed_has_newcombes_interval():
     labels = np.arange(40) % 2
     scores = np.array([0.9 * labels, 0.5 * labels])
-    found = auc_estimate(predictions(labels, scores), 1)
+    auc = auc_estimate(predictions(labels, scores), 1)
     interval = area_of(labels, labels.astype(float)).interval()
-    assert (found.mean, found.sd) == (1.0, 0.0)
-    assert (found.low, found.high) == (interval.low, interval.high)
-    assert found.low < 1.0
+    assert (auc.mean, auc.sd) == (1.0, 0.0)
+    assert (auc.low, auc.high) == (interval.low, interval.high)
+    assert auc.low < 1.0
 
 
-def test_too_few_patients_have_an_auc_alone():
+def test_too_few_patients_have_an_auc_without_interval():
     one = predictions([1, 0, 0], [0.3, 0.2, 0.4])
     other = predictions([1, 0, 0], [0.3, 0.2, 0.1])
     assert auc_estimate(one, 1).model_dump() == {"mean": 0.5, "low": None, "high": None, "sd": None}
@@ -156,7 +156,7 @@ def test_too_few_patients_have_an_auc_alone():
 
 
 def test_difference_without_a_variance():
-    # both are as far apart for every case: 0 of 1 pairs against 1
+    # the components differ by the same amount for every case, so their variance is 0
     labels = np.array([1, 1, 0, 0])
     best, worst = np.array([0.9, 0.8, 0.1, 0.2]), np.array([0.1, 0.2, 0.9, 0.8])
     estimate, p, _ = auc_difference(predictions(labels, best), predictions(labels, worst), 1)

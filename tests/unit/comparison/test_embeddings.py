@@ -1,4 +1,4 @@
-"""Which strategies' features are shown, and what is told of them."""
+"""Which strategies' features are shown, and with which numbers."""
 
 import numpy as np
 import pytest
@@ -12,9 +12,9 @@ LABELS = np.arange(15) % 2
 GOOD, BAD = np.where(LABELS, 0.8, 0.2), np.where(LABELS, 0.3, 0.6)
 
 
-def keep(lab, strategy, site, features, seed=0):
-    path = lab.out / strategy / f"seed{seed}" / "features" / "all" / f"{site}.safetensors"
-    write_features(path, np.asarray(features, np.float32), lab.sites[site][2])
+def keep(experiment, strategy, site, features, seed=0):
+    path = experiment.out / strategy / f"seed{seed}" / "features" / "all" / f"{site}.safetensors"
+    write_features(path, np.asarray(features, np.float32), experiment.sites[site][2])
 
 
 def drawn(seed, shift=0.0):
@@ -23,25 +23,25 @@ def drawn(seed, shift=0.0):
 
 
 @pytest.fixture
-def two(lab):
-    """central is best of all, ucadi of the federated ones; local has no model of all."""
+def two(experiment):
+    """central is the best, ucadi the best federated strategy; local has no model of all sites."""
     for site in ("north", "south"):
-        lab.site(site, LABELS)
-        lab.predict("local", 0, site, GOOD, site)
+        experiment.site(site, LABELS)
+        experiment.predict("local", 0, site, GOOD, site)
         for strategy, scores in (("central", GOOD), ("fedavg", BAD), ("ucadi", GOOD)):
-            lab.predict(strategy, 2, site, scores)
-            lab.predict(strategy, 1, site, scores)
+            experiment.predict(strategy, 2, site, scores)
+            experiment.predict(strategy, 1, site, scores)
             for seed in (1, 2):
-                keep(lab, strategy, site, drawn(seed, shift=5.0 * (site == "south")), seed)
-    lab.rounds["central"] = ["all"]
-    lab.rounds["fedavg"] = lab.rounds["ucadi"] = ["north", "south"]
-    return lab
+                keep(experiment, strategy, site, drawn(seed, shift=5.0 * (site == "south")), seed)
+    experiment.rounds["central"] = ["all"]
+    experiment.rounds["fedavg"] = experiment.rounds["ucadi"] = ["north", "south"]
+    return experiment
 
 
 def test_the_reference_and_the_best_federated_strategy_are_shown(two):
-    found = two.analyse().embeddings
-    assert [(one.strategy, one.seed) for one in found] == [("fedavg", 1), ("ucadi", 1)]
-    one = found[0]
+    embeddings = two.analyse().embeddings
+    assert [(one.strategy, one.seed) for one in embeddings] == [("fedavg", 1), ("ucadi", 1)]
+    one = embeddings[0]
     assert (one.sites, one.of, one.features, len(one.x), len(one.y)) == (
         ["north", "south"], 30, 6, 30, 30
     )  # fmt: skip
@@ -51,46 +51,48 @@ def test_the_reference_and_the_best_federated_strategy_are_shown(two):
     features = np.concatenate([drawn(1), drawn(1, 5.0)])
     assert one.silhouette_class == pytest.approx(silhouette(features, np.array(one.label)))
     assert one.silhouette_site > one.silhouette_class
-    assert two.analyse().embeddings == found
+    assert two.analyse().embeddings == embeddings
     assert [one.strategy for one in two.analyse("ucadi").embeddings] == ["ucadi"]
     assert [one.strategy for one in two.analyse("local").embeddings] == ["ucadi"]
 
 
-def test_few_cases_have_numbers_and_no_picture(lab):
-    lab.site("north", LABELS)
-    lab.predict("fedavg", 0, "north", GOOD)
-    keep(lab, "fedavg", "north", drawn(0))
-    (one,) = lab.analyse().embeddings
+def test_few_cases_have_silhouettes_but_no_picture(experiment):
+    experiment.site("north", LABELS)
+    experiment.predict("fedavg", 0, "north", GOOD)
+    keep(experiment, "fedavg", "north", drawn(0))
+    (one,) = experiment.analyse().embeddings
     assert (one.x, one.y, one.perplexity, len(one.label)) == ([], [], None, 15)
     assert one.silhouette_class > 0.3
     assert one.silhouette_site is None
 
 
-def test_equal_features_have_no_picture(lab):
+def test_equal_features_have_no_picture(experiment):
     for site in ("north", "south"):
-        lab.site(site, LABELS)
-        lab.predict("fedavg", 0, site, GOOD)
-        keep(lab, "fedavg", site, np.ones((15, 4), np.float32))
-    (one,) = lab.analyse().embeddings
+        experiment.site(site, LABELS)
+        experiment.predict("fedavg", 0, site, GOOD)
+        keep(experiment, "fedavg", site, np.ones((15, 4), np.float32))
+    (one,) = experiment.analyse().embeddings
     assert (one.x, one.silhouette_class) == ([], 0.0)
 
 
 def test_many_cases_are_drawn(two, monkeypatch):
-    monkeypatch.setattr(module, "MAX_CASES", 24)
+    monkeypatch.setattr(module, "MAX_POINTS", 24)
     (one, other) = two.analyse().embeddings
     assert (len(one.x), len(one.label), one.of) == (24, 24, 30)
     assert (one.label, one.site) == (other.label, other.site)
 
 
-def test_nothing_was_kept(lab):
-    lab.site("north", LABELS)
-    lab.predict("fedavg", 0, "north", GOOD)
-    assert lab.analyse().embeddings == []
+def test_without_kept_features_there_is_no_embedding(experiment):
+    experiment.site("north", LABELS)
+    experiment.predict("fedavg", 0, "north", GOOD)
+    assert experiment.analyse().embeddings == []
 
 
 def test_features_of_different_models_are_refused(two):
     keep(two, "fedavg", "south", drawn(1)[:, :4], seed=1)
-    with pytest.raises(DataError, match=r"features of different models: \[4, 6\] a case"):
+    with pytest.raises(
+        DataError, match=r"\[4, 6\] features per case, so they are of different models"
+    ):
         two.analyse()
 
 

@@ -1,4 +1,4 @@
-"""What is read, put in order, and refused."""
+"""Predictions are read and put in order; files that do not match are refused."""
 
 from pathlib import Path
 
@@ -21,10 +21,10 @@ def write(folder: Path, text: str | bytes) -> Path:
 
 
 def test_reading(tmp_path):
-    found = read_predictions(write(tmp_path, GOOD), CLASSES)
-    assert (found.cases, found.patients) == (["a", "b"], ["A", "B"])
-    assert found.labels.tolist() == [0, 1]
-    assert found.probabilities.tolist() == [[0.75, 0.25], [0.5, 0.5]]
+    file = read_predictions(write(tmp_path, GOOD), CLASSES)
+    assert (file.cases, file.patients) == (["a", "b"], ["A", "B"])
+    assert file.labels.tolist() == [0, 1]
+    assert file.probabilities.tolist() == [[0.75, 0.25], [0.5, 0.5]]
 
 
 @pytest.mark.parametrize(
@@ -66,22 +66,22 @@ def test_missing_and_large_files(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def two(lab):
-    lab.site("north", [1, 0, 1, 0], ["a", "b", "c", "c"])
-    lab.predict("fedavg", 0, "north", [0.9, 0.2, 0.6, 0.7])
-    lab.predict("other", 3, "north", [0.8, 0.3, 0.4, 0.1])
-    return lab
+def two(experiment):
+    experiment.site("north", [1, 0, 1, 0], ["a", "b", "c", "c"])
+    experiment.predict("fedavg", 0, "north", [0.9, 0.2, 0.6, 0.7])
+    experiment.predict("other", 3, "north", [0.8, 0.3, 0.4, 0.1])
+    return experiment
 
 
-def edit(lab, old, new):
-    path = lab.path("other", 3, "north")
+def edit(experiment, old, new):
+    path = experiment.path("other", 3, "north")
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
     return path
 
 
-def test_another_order_is_put_right(two, look):
+def test_cases_in_another_order_are_matched(two, find):
     expected = two.analyse()
     two.tests.clear()
     two.predict("fedavg", 0, "north", [0.9, 0.2, 0.6, 0.7])
@@ -92,7 +92,7 @@ def test_another_order_is_put_right(two, look):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("north-1,", "north-9,", r"not the cases of .*fedavg.seed0.*\('north-1' is in one"),
+        ("north-1,", "north-9,", r"not the cases of .*fedavg.seed0.*\('north-1' is only in one"),
         ("north-1,b,healthy", "north-1,b,covid-19", "case 'north-1' has another patient or class"),
         ("north-1,b,healthy", "north-1,x,healthy", "case 'north-1' has another patient or class"),
         ("north-3,c,healthy,0.9,0.1\n", "", "not the cases"),
@@ -114,14 +114,14 @@ def test_a_missing_file_of_a_finished_run_is_refused(two):
         two.analyse()
 
 
-def test_failed_runs_are_left_out_and_told(two, look):
+def test_failed_runs_are_left_out_with_a_warning(two, find):
     two.errors["other", 3] = "site north: CUDA\nout of memory."
     two.errors["fedavg", 7] = "x" * 300
     analysis = two.analyse()
     assert {t.strategy for t in analysis.tested} == {"fedavg"}
     assert analysis.warnings[:2] == [
-        "other, seed 3 failed and is in no figure: site north: CUDA out of memory",
-        f"fedavg, seed 7 failed and is in no figure: {'x' * 200}…",
+        "other, seed 3 failed and is in no result: site north: CUDA out of memory",
+        f"fedavg, seed 7 failed and is in no result: {'x' * 200}…",
     ]
 
 
@@ -131,18 +131,18 @@ def test_nothing_finished(two):
         two.analyse()
 
 
-def test_sites_come_in_the_order_of_the_results(lab):
+def test_sites_come_in_the_order_of_the_results(experiment):
     for name in ("b", "a"):
-        lab.site(name, [1, 0])
-        lab.predict("fedavg", 0, name, [0.9, 0.1])
-    assert [t.tested_at for t in lab.analyse().tested] == ["b", "a", "all"]
-    del lab.data["b"]
-    assert [t.tested_at for t in lab.analyse().tested] == ["a", "b", "all"]
+        experiment.site(name, [1, 0])
+        experiment.predict("fedavg", 0, name, [0.9, 0.1])
+    assert [t.tested_at for t in experiment.analyse().tested] == ["b", "a", "all"]
+    del experiment.data["b"]
+    assert [t.tested_at for t in experiment.analyse().tested] == ["a", "b", "all"]
 
 
-def test_probabilities_are_read_exactly(lab, tmp_path):
-    lab.site("north", np.arange(50) % 2)
+def test_probabilities_are_read_exactly(experiment, tmp_path):
+    experiment.site("north", np.arange(50) % 2)
     scores = np.random.default_rng(0).random(50)
-    lab.predict("fedavg", 0, "north", scores)
-    found = read_predictions(lab.path("fedavg", 0, "north"), CLASSES)
-    assert found.probabilities[:, 1].tolist() == scores.tolist()
+    experiment.predict("fedavg", 0, "north", scores)
+    file = read_predictions(experiment.path("fedavg", 0, "north"), CLASSES)
+    assert file.probabilities[:, 1].tolist() == scores.tolist()

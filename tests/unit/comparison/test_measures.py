@@ -1,4 +1,4 @@
-"""Decisions for one class of several against scikit-learn, and what is undefined."""
+"""Measures of decisions compared with scikit-learn's, and undefined measures."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from sklearn.metrics import (
 )
 
 from ucadi_flwr.comparison.cases import Predictions
-from ucadi_flwr.comparison.measures import confusion, figures
+from ucadi_flwr.comparison.measures import all_measures, confusion
 
 
 def decided(labels, called, classes):
@@ -20,11 +20,11 @@ def decided(labels, called, classes):
 
 
 @pytest.mark.parametrize("positive", [0, 1, 2])
-def test_three_classes_as_scikit_learn_has_them(positive):
+def test_three_classes_agree_with_scikit_learn(positive):
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 200)
     called = np.where(rng.random(200) < 0.7, labels, rng.integers(0, 3, 200))
-    found = figures(decided(labels, called, 3), positive)
+    measures = all_measures(decided(labels, called, 3), positive)
     truth, call = labels == positive, called == positive
     expected = {
         "f1": f1_score(truth, call),
@@ -34,15 +34,17 @@ def test_three_classes_as_scikit_learn_has_them(positive):
         "fpr": 1 - recall_score(~truth, ~call),
         "accuracy": accuracy_score(labels, called),
     }
-    assert {name: found[name].mean for name in expected} == pytest.approx(expected)
+    assert {name: measures[name].mean for name in expected} == pytest.approx(expected)
     assert confusion(decided(labels, called, 3)) == confusion_matrix(labels, called).tolist()
 
 
 def means(labels, called):
-    return {name: found.mean for name, found in figures(decided(labels, called, 2), 1).items()}
+    return {
+        name: measure.mean for name, measure in all_measures(decided(labels, called, 2), 1).items()
+    }
 
 
-def test_what_is_undefined_is_none():
+def test_undefined_measures_are_none():
     healthy = means([0] * 7, [0] * 7)
     assert (healthy["f1"], healthy["precision"], healthy["sensitivity"]) == (None, None, None)
     assert (healthy["specificity"], healthy["fpr"], healthy["auc"]) == (1.0, 0.0, None)

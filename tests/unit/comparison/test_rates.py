@@ -1,4 +1,4 @@
-"""Proportions over seeds: Wilson where it applies, and what is covered elsewhere."""
+"""Proportions over seeds: Wilson's interval where it applies, and the coverage elsewhere."""
 
 import numpy as np
 import pytest
@@ -9,35 +9,35 @@ from ucadi_flwr.evaluation.intervals import wilson
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 1), (1, 1), (0, 9), (9, 9), (3, 9), (46, 48)])
-def test_one_seed_and_one_case_a_patient_is_wilson(hits, n):
+def test_one_seed_and_one_case_per_patient_is_wilson(hits, n):
     row = np.zeros((1, n), np.bool_)
     row[0, :hits] = True
-    found = rate(row, np.ones_like(row), np.arange(n)).interval()
+    interval = rate(row, np.ones_like(row), np.arange(n)).interval()
     exact = wilson(hits / n, n)
-    assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=1e-12)
+    assert (interval.low, interval.high) == pytest.approx((exact.low, exact.high), abs=1e-12)
 
 
 def test_one_patient_is_one_case():
     row = np.array([[True, True, False]])
-    found = rate(row, np.ones_like(row), np.zeros(3, np.intp))
-    assert found.mean == pytest.approx(2 / 3)
+    proportion = rate(row, np.ones_like(row), np.zeros(3, np.intp))
+    assert proportion.mean == pytest.approx(2 / 3)
     expected = wilson(2 / 3, 1)
-    assert found.interval() == expected
+    assert proportion.interval() == expected
 
 
-def test_equal_patients_do_not_show_their_spread():
-    """Two scans each, one right: the variance is 0 and the interval is that of ten patients."""
+def test_equal_patients_give_no_variance():
+    """Each has two scans, one of them right: the interval is then that of ten patients."""
     row = np.array([[True, False] * 10])
-    found = rate(row, np.ones_like(row), np.arange(20) // 2)
-    assert found.interval() == wilson(0.5, 10)
+    proportion = rate(row, np.ones_like(row), np.arange(20) // 2)
+    assert proportion.interval() == wilson(0.5, 10)
 
 
-def test_seeds_that_balance_each_other_tell_no_more_than_all_their_cases():
+def test_the_effective_number_is_at_most_the_number_of_all_cases():
     first = np.arange(20) % 2 == 0
     rows = np.array([first, ~first])
     rows[1, 0] = True
-    found = rate(rows, np.ones_like(rows), np.arange(20))
-    assert found.interval() == wilson(21 / 40, 40)
+    proportion = rate(rows, np.ones_like(rows), np.arange(20))
+    assert proportion.interval() == wilson(21 / 40, 40)
 
 
 def test_undefined_in_a_seed_is_undefined():
@@ -46,12 +46,12 @@ def test_undefined_in_a_seed_is_undefined():
     assert rate(np.zeros((1, 0), bool), np.zeros((1, 0), bool), np.zeros(0, np.intp)) is None
 
 
-def test_f1_of_all_right_is_not_certain():
+def test_f1_of_1_has_an_interval():
     row = np.ones((2, 30), np.bool_)
-    found = rate(row, row, np.arange(30)).as_f1()
+    f1 = rate(row, row, np.arange(30)).as_f1()
     low = wilson(1.0, 30).low
-    assert (found.mean, found.high, found.sd) == (1.0, 1.0, 0.0)
-    assert found.low == pytest.approx(2 * low / (1 + low), rel=1e-12)
+    assert (f1.mean, f1.high, f1.sd) == (1.0, 1.0, 0.0)
+    assert f1.low == pytest.approx(2 * low / (1 + low), rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_f1_of_all_right_is_not_certain():
     [(50, 1, 0.9, 0.934), (50, 1, 0.95, 0.942), (100, 1, 0.98, 0.969), (60, 3, 0.9, 0.944)],
 )
 def test_coverage_with_correlated_seeds(patients, scans, value, held_in_long_run):
-    """500 test sets against what 4,000 gave: three times the simulation's own SE is 0.03."""
+    """500 test sets, compared with the coverage in 4,000; three standard errors are 0.03."""
     rng = np.random.default_rng(9)
     index = np.repeat(np.arange(patients), scans)
     held = 0
@@ -67,13 +67,13 @@ def test_coverage_with_correlated_seeds(patients, scans, value, held_in_long_run
         patient = np.sqrt(0.3) * rng.normal(size=patients)[index]
         case = patient + np.sqrt(0.3) * rng.normal(size=len(index))
         hits = case + np.sqrt(0.4) * rng.normal(size=(3, len(index))) < norm.ppf(value)
-        found = rate(hits, np.ones_like(hits), index).interval()
-        held += found.low <= value <= found.high
+        interval = rate(hits, np.ones_like(hits), index).interval()
+        held += interval.low <= value <= interval.high
     assert held / 500 == pytest.approx(held_in_long_run, abs=0.03)
 
 
 def test_coverage_of_f1():
-    """Precision and sensitivity .85: F1 .85, of some 60 positives, three seeds."""
+    """Precision and sensitivity are .85, so F1 is .85; about 60 positives and three seeds."""
     rng = np.random.default_rng(10)
     n, held = 150, 0
     positives = np.arange(n) % 5 < 2
@@ -83,6 +83,6 @@ def test_coverage_of_f1():
         latent = np.sqrt(0.6) * rng.normal(size=n) + np.sqrt(0.4) * rng.normal(size=(3, n))
         called = latent < norm.ppf(called_of)
         truth = np.broadcast_to(positives, called.shape)
-        found = rate(called & truth, called | truth, np.arange(n)).as_f1()
-        held += found.low <= expected <= found.high
+        f1 = rate(called & truth, called | truth, np.arange(n)).as_f1()
+        held += f1.low <= expected <= f1.high
     assert 0.92 <= held / 500 <= 0.98

@@ -1,4 +1,4 @@
-"""Readers against the strategies' models, on all sites' cases."""
+"""Readers compared with the strategies' models, on the cases of all sites."""
 
 import numpy as np
 import pytest
@@ -18,17 +18,17 @@ MODEL = np.array([1, 1, 1, 1, 0, 0, 0, 1, 0, 0])
 
 
 @pytest.fixture
-def study(lab, tmp_path):
+def study(experiment, tmp_path):
     for site, labels in LABELS.items():
-        lab.site(site, labels)
+        experiment.site(site, labels)
         at = slice(0, 5) if site == "north" else slice(5, 10)
-        lab.predict("central", 2, site, np.where(TRUTH[at], 0.7, 0.3))
-        lab.predict("fedavg", 1, site, np.where(MODEL[at], 0.9, 0.2))
-        lab.predict("fedavg", 4, site, np.where(TRUTH[at], 0.7, 0.3))
-        lab.predict("local", 0, site, np.where(MODEL[at], 0.6, 0.4), site)
+        experiment.predict("central", 2, site, np.where(TRUTH[at], 0.7, 0.3))
+        experiment.predict("fedavg", 1, site, np.where(MODEL[at], 0.9, 0.2))
+        experiment.predict("fedavg", 4, site, np.where(TRUTH[at], 0.7, 0.3))
+        experiment.predict("local", 0, site, np.where(MODEL[at], 0.6, 0.4), site)
         other = "south" if site == "north" else "north"
-        lab.predict("local", 0, site, np.full(5, 0.6), other)
-    return lab
+        experiment.predict("local", 0, site, np.full(5, 0.6), other)
+    return experiment
 
 
 def write(folder, calls):
@@ -42,9 +42,9 @@ def write(folder, calls):
 
 
 def test_readers(study, tmp_path):
-    found = study.analyse(readers=write(tmp_path, CALLS)).readers
-    assert [(r.strategy, r.seed) for r in found] == [("fedavg", 1), ("central", 2)]
-    fedavg = found[0]
+    studies = study.analyse(readers=write(tmp_path, CALLS)).readers
+    assert [(s.strategy, s.seed) for s in studies] == [("fedavg", 1), ("central", 2)]
+    fedavg = studies[0]
     # model: 4 of 5 positives, 4 of 5 negatives
     of_model = wilson(4 / 5, 5)
     for estimate in (fedavg.model_sensitivity, fedavg.model_specificity):
@@ -74,16 +74,16 @@ def test_readers(study, tmp_path):
     assert (mean.sensitivity.sd, mean.p, mean.p_holm, mean.cases) == (None, None, None, 10)
 
 
-def test_a_local_reference_answers_with_its_own_models(study, tmp_path):
-    found = study.analyse("local", write(tmp_path, CALLS)).readers
-    assert [r.strategy for r in found] == ["local", "central", "fedavg"]
-    assert found[0].model_sensitivity.mean == found[2].model_sensitivity.mean == 0.8
+def test_a_local_reference_is_compared_with_its_local_models(study, tmp_path):
+    studies = study.analyse("local", write(tmp_path, CALLS)).readers
+    assert [s.strategy for s in studies] == ["local", "central", "fedavg"]
+    assert studies[0].model_sensitivity.mean == studies[2].model_sensitivity.mean == 0.8
 
 
 def test_one_reader_has_no_majority(study, tmp_path):
-    found = study.analyse(readers=write(tmp_path, {"R1": CALLS["R1"]})).readers[0]
-    assert [r.reader for r in found.readers] == ["R1"]
-    assert found.readers[0].p_holm == found.readers[0].p
+    (reader,) = study.analyse(readers=write(tmp_path, {"R1": CALLS["R1"]})).readers[0].readers
+    assert reader.reader == "R1"
+    assert reader.p_holm == reader.p
 
 
 def test_readers_that_never_agree(study, tmp_path):
@@ -102,49 +102,49 @@ def test_a_majority_of_three_is_never_tied():
     ]
 
 
-def test_several_scans_a_patient_widen_the_intervals(lab, tmp_path):
-    lab.site("north", np.repeat(LABELS["north"], 2), [f"p{i // 2}" for i in range(10)])
-    lab.predict("fedavg", 0, "north", np.repeat([0.9, 0.2, 0.9, 0.1, 0.2], 2))
+def test_several_scans_per_patient_widen_the_intervals(experiment, tmp_path):
+    experiment.site("north", np.repeat(LABELS["north"], 2), [f"p{i // 2}" for i in range(10)])
+    experiment.predict("fedavg", 0, "north", np.repeat([0.9, 0.2, 0.9, 0.1, 0.2], 2))
     path = tmp_path / "readers.csv"
     calls = [f"north-{i},R1,{'yes' if i < 4 else 'no'}" for i in range(10)]
     path.write_text("\n".join(["case,reader,call", *calls]))
-    found = lab.analyse(readers=path).readers[0]
+    fedavg = experiment.analyse(readers=path).readers[0]
     exact = wilson(2 / 3, 3)
-    assert found.model_sensitivity.low == pytest.approx(exact.low)
-    assert found.readers[0].sensitivity.high == pytest.approx(exact.high)
-    # truth 1 1 1 0 0 by patient; the model is right but at the second, the reader but at the third
-    assert found.readers[0].p == sign_flips(np.array([0, -2, 2, 0, 0])) == 1.0
+    assert fedavg.model_sensitivity.low == pytest.approx(exact.low)
+    assert fedavg.readers[0].sensitivity.high == pytest.approx(exact.high)
+    # truth 1 1 1 0 0 by patient; the model is wrong at the second, the reader at the third
+    assert fedavg.readers[0].p == sign_flips(np.array([0, -2, 2, 0, 0])) == 1.0
 
 
-def test_a_reader_is_tested_as_a_model_is_over_patients(lab, tmp_path):
-    """Five patients of two scans: the reader is wrong at four patients, the model nowhere."""
-    lab.site("north", np.repeat(LABELS["north"], 2), [f"p{i // 2}" for i in range(10)])
-    lab.predict("fedavg", 0, "north", np.repeat([0.9, 0.9, 0.9, 0.1, 0.2], 2))
+def test_a_reader_is_compared_over_patients_like_a_model(experiment, tmp_path):
+    """Five patients with two scans: the reader is wrong at four patients, the model at none."""
+    experiment.site("north", np.repeat(LABELS["north"], 2), [f"p{i // 2}" for i in range(10)])
+    experiment.predict("fedavg", 0, "north", np.repeat([0.9, 0.9, 0.9, 0.1, 0.2], 2))
     path = tmp_path / "readers.csv"
     wrong = [0, 2, 3, 4, 6]  # of p0, p1 (both scans: 2, 3), p2, p3
-    said = [int(truth) ^ (i in wrong) for i, truth in enumerate(np.repeat(LABELS["north"], 2))]
-    calls = [f"north-{i},R1,{'yes' if call else 'no'}" for i, call in enumerate(said)]
+    called = [int(truth) ^ (i in wrong) for i, truth in enumerate(np.repeat(LABELS["north"], 2))]
+    calls = [f"north-{i},R1,{'yes' if call else 'no'}" for i, call in enumerate(called)]
     path.write_text("\n".join(["case,reader,call", *calls]))
-    found = lab.analyse(readers=path).readers[0].readers[0]
-    # ±1 ±2 ±1 ±1: both ends of sixteen
-    assert found.p == pytest.approx(2 / 16, rel=1e-12)
+    reader = experiment.analyse(readers=path).readers[0].readers[0]
+    # ±1 ±2 ±1 ±1: both extremes of sixteen sums
+    assert reader.p == pytest.approx(2 / 16, rel=1e-12)
 
 
-def test_cases_of_one_name_are_refused(lab, tmp_path):
+def test_two_cases_of_one_name_are_refused(experiment, tmp_path):
     for site in ("north", "south"):
-        lab.site(site, [1, 0], cases=["1", f"2-{site}"])
-        lab.predict("fedavg", 0, site, [0.9, 0.2])
-    lab.analyse()  # without readers, a site's cases are its own
+        experiment.site(site, [1, 0], cases=["1", f"2-{site}"])
+        experiment.predict("fedavg", 0, site, [0.9, 0.2])
+    experiment.analyse()  # without readers, two sites may use the same names
     path = tmp_path / "readers.csv"
     with pytest.raises(DataError) as error:
-        lab.analyse(readers=path)
+        experiment.analyse(readers=path)
     assert str(error.value) == (
-        f"{path}: case '1' is at north and at south, so that no call can be told apart; give every "
-        "case its own name"
+        f"{path}: case '1' is at north and at south, so a call does not say which of them it is "
+        "for; give every case its own name"
     )
 
 
-def test_a_readers_file_that_does_not_fit_is_refused(study, tmp_path):
+def test_a_file_of_readers_with_other_cases_is_refused(study, tmp_path):
     path = write(tmp_path, CALLS)
     path.write_text(path.read_text().replace("south-4", "east-1"))
     with pytest.raises(DataError, match="no such test case"):

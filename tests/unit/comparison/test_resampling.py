@@ -1,4 +1,4 @@
-"""One pass over the draws gives what the bootstrap of each figure gives, draw by draw."""
+"""All draws together give the same intervals as a bootstrap of each measure, draw by draw."""
 
 import numpy as np
 import pytest
@@ -22,41 +22,41 @@ def predictions(scores=SCORES, labels=LABELS, patients=PATIENTS):
     return Predictions(tuple(range(len(scores))), labels, patients, both)
 
 
-def test_a_draw_has_as_many_patients_each_with_equal_chance():
-    found = resampling.multiplicities(7, 3000, 3)
-    assert (found.sum(axis=1) == 7).all()
-    assert found.sum(axis=0) == pytest.approx(np.full(7, 3000), rel=0.05)
-    assert np.bincount(found[:, 0])[:3] / 3000 == pytest.approx(
+def test_a_draw_has_as_many_patients_and_each_is_equally_likely():
+    counts = resampling.multiplicities(7, 3000, 3)
+    assert (counts.sum(axis=1) == 7).all()
+    assert counts.sum(axis=0) == pytest.approx(np.full(7, 3000), rel=0.05)
+    assert np.bincount(counts[:, 0])[:3] / 3000 == pytest.approx(
         binom.pmf([0, 1, 2], 7, 1 / 7), abs=0.03
     )
-    assert not np.array_equal(found, resampling.multiplicities(7, 3000, 4))
+    assert not np.array_equal(counts, resampling.multiplicities(7, 3000, 4))
     with pytest.raises(ValueError, match="read-only"):
-        found[0, 0] = 1
+        counts[0, 0] = 1
 
 
-def test_a_resampled_mean_is_the_binomials(monkeypatch):
-    """Of 40 ones of 100 the quantiles are 31 and 50 of 100."""
+def test_a_resampled_mean_is_binomial(monkeypatch):
+    """With 40 ones in 100 cases, the quantiles are 31 and 50 of 100."""
     monkeypatch.setattr(resampling, "DRAWS", 4000)
     ones = (np.arange(100) < 40).astype(np.float64)
-    found = resampling.percentile(resampling.sums(ones) / 100)
-    assert (found.low, found.high) == pytest.approx((0.31, 0.50), abs=0.011)
+    limits = resampling.percentile(resampling.sums(ones) / 100)
+    assert (limits.low, limits.high) == pytest.approx((0.31, 0.50), abs=0.011)
 
 
 def test_brier():
-    found = brier(predictions(), 1)
+    estimate = brier(predictions(), 1)
     expected = bootstrap(
         lambda truth, *scores: np.mean([np.mean((s - truth) ** 2) for s in scores]),
         [LABELS, *SCORES],
         PATIENTS,
         draws=resampling.DRAWS,
     )
-    assert found.mean == pytest.approx(np.mean([calibration.brier(s, LABELS) for s in SCORES]))
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
-    assert found.sd > 0
+    assert estimate.mean == pytest.approx(np.mean([calibration.brier(s, LABELS) for s in SCORES]))
+    assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
+    assert estimate.sd > 0
 
 
-def test_ece_is_the_bootstrap_less_its_bias():
-    found = ece(predictions(), 1)
+def test_the_interval_of_the_ece_is_the_bootstraps_minus_its_bias():
+    estimate = ece(predictions(), 1)
     values = []
 
     def quick(score, truth):
@@ -70,19 +70,19 @@ def test_ece_is_the_bootstrap_less_its_bias():
     assert quick(SCORES[0], LABELS) == pytest.approx(calibration.ece(SCORES[0], LABELS))
 
     limits = bootstrap(statistic, [LABELS, *SCORES], PATIENTS, draws=resampling.DRAWS)
-    bias = np.mean(values) - found.mean
+    bias = np.mean(values) - estimate.mean
     assert bias > 0.005
-    assert (found.low, found.high) == pytest.approx((limits.low - bias, limits.high - bias))
-    assert found.low < found.mean < found.high
+    assert (estimate.low, estimate.high) == pytest.approx((limits.low - bias, limits.high - bias))
+    assert estimate.low < estimate.mean < estimate.high
 
 
-def test_ece_interval_holds_the_figure_and_stays_above_zero():
+def test_the_interval_of_the_ece_contains_it_and_is_not_below_zero():
     rng = np.random.default_rng(12)
     for _ in range(20):
         scores = rng.random((1, 60))
         labels = (rng.random(60) < scores[0]).astype(int)
-        found = ece(predictions(scores, labels, np.arange(60)), 1)
-        assert 0.0 <= found.low <= found.mean <= found.high
+        estimate = ece(predictions(scores, labels, np.arange(60)), 1)
+        assert 0.0 <= estimate.low <= estimate.mean <= estimate.high
 
 
 def test_one_patient_has_no_interval():
@@ -91,7 +91,7 @@ def test_one_patient_has_no_interval():
     assert ece(one, 1).low is None
 
 
-def test_one_class_has_no_curve_but_calibration():
+def test_one_class_has_no_roc_curve_but_calibration_bins():
     ones = predictions(SCORES, np.ones(90, np.int64))
     zeros = predictions(SCORES, np.zeros(90, np.int64))
     assert mean_roc(ones, 1) is None

@@ -1,4 +1,4 @@
-"""Seeds: equal ones count as one, exactly; different ones are averaged and paired."""
+"""Equal seeds count exactly as one seed; different seeds are averaged and paired."""
 
 import numpy as np
 import pytest
@@ -16,16 +16,16 @@ def dump(estimate):
 
 @pytest.mark.parametrize("patients", [None, PATIENTS])
 @pytest.mark.parametrize("seeds", [2, 3])
-def test_equal_seeds_are_one_seed(lab, look, patients, seeds):
-    lab.site("north", LABELS, patients)
+def test_equal_seeds_count_as_one_seed(experiment, find, patients, seeds):
+    experiment.site("north", LABELS, patients)
     for seed in range(seeds):
-        lab.predict("fedavg", seed, "north", SCORES)
-        lab.predict("other", seed, "north", OTHER)
-    lab.predict("one", 0, "north", SCORES)
-    analysis = lab.analyse()
+        experiment.predict("fedavg", seed, "north", SCORES)
+        experiment.predict("other", seed, "north", OTHER)
+    experiment.predict("one", 0, "north", SCORES)
+    analysis = experiment.analyse()
     for unit in ("scan", "patient") if patients else ("scan",):
-        many = look.tested(analysis, "fedavg", "north", unit=unit)
-        one = look.tested(analysis, "one", "north", unit=unit)
+        many = find.tested(analysis, "fedavg", "north", unit=unit)
+        one = find.tested(analysis, "one", "north", unit=unit)
         for name, figure in many.figures.items():
             assert figure.sd == 0.0
             assert one.figures[name].sd is None
@@ -36,25 +36,25 @@ def test_equal_seeds_are_one_seed(lab, look, patients, seeds):
             assert getattr(many.roc, line) == same
         assert many.auc_binned == one.auc_binned
         assert np.array_equal(many.confusion, np.multiply(one.confusion, seeds))
-    # three equal seeds against one of them: both have seed 0 only
+    # three equal seeds compared with one: both have seed 0 only
     for measure in ("auc", "accuracy"):
-        same = look.difference(analysis, "one", "north", measure)
+        same = find.difference(analysis, "one", "north", measure)
         assert (same.difference.mean, same.p, same.p_holm) == (0.0, 1.0, 1.0)
         assert same.difference.sd is None
 
 
 @pytest.mark.parametrize("patients", [None, PATIENTS])
-def test_differences_of_equal_seeds_are_those_of_one(lab, look, patients):
-    lab.site("north", LABELS, patients)
+def test_differences_of_equal_seeds_are_those_of_one(experiment, find, patients):
+    experiment.site("north", LABELS, patients)
     for seed in range(3):
-        lab.predict("fedavg", seed, "north", SCORES)
-        lab.predict("other", seed, "north", OTHER)
-    many = lab.analyse()
+        experiment.predict("fedavg", seed, "north", SCORES)
+        experiment.predict("other", seed, "north", OTHER)
+    many = experiment.analyse()
     for seed in (1, 2):
-        del lab.tests["fedavg", seed], lab.tests["other", seed]
-    one = lab.analyse()
+        del experiment.tests["fedavg", seed], experiment.tests["other", seed]
+    one = experiment.analyse()
     for measure in ("auc", "accuracy"):
-        a, b = (look.difference(x, "other", "north", measure) for x in (many, one))
+        a, b = (find.difference(x, "other", "north", measure) for x in (many, one))
         assert a.difference.mean == b.difference.mean
         assert dump(a.difference) == pytest.approx(dump(b.difference), rel=1e-12)
         assert (a.p, a.p_holm) == pytest.approx((b.p, b.p_holm), rel=1e-12)
@@ -64,75 +64,73 @@ def test_differences_of_equal_seeds_are_those_of_one(lab, look, patients):
 
 
 @pytest.mark.parametrize("patients", [None, PATIENTS])
-def test_identical_models_do_not_differ(lab, look, patients):
-    lab.site("north", LABELS, patients)
-    lab.site("south", LABELS)
+def test_identical_models_do_not_differ(experiment, find, patients):
+    experiment.site("north", LABELS, patients)
+    experiment.site("south", LABELS)
     for name in ("fedavg", "copy"):
         for seed in range(2):
-            lab.predict(name, seed, "north", SCORES if seed else OTHER)
-            lab.predict(name, seed, "south", OTHER)
-    analysis = lab.analyse()
+            experiment.predict(name, seed, "north", SCORES if seed else OTHER)
+            experiment.predict(name, seed, "south", OTHER)
+    analysis = experiment.analyse()
     assert {d.a for d in analysis.differences} == {"copy"}
-    for found in analysis.differences:
-        assert (found.difference.mean, found.difference.sd) == (0.0, 0.0)
-        assert (found.p, found.p_holm) == (1.0, 1.0)
-        if found.measure == "auc":
-            assert (found.difference.low, found.difference.high) == (0.0, 0.0)
+    for row in analysis.differences:
+        assert (row.difference.mean, row.difference.sd) == (0.0, 0.0)
+        assert (row.p, row.p_holm) == (1.0, 1.0)
+        if row.measure == "auc":
+            assert (row.difference.low, row.difference.high) == (0.0, 0.0)
 
 
-def test_only_common_seeds_are_compared(lab, look):
-    lab.site("north", LABELS)
+def test_only_common_seeds_are_compared(experiment, find):
+    experiment.site("north", LABELS)
     for seed, scores in ((0, SCORES), (1, OTHER), (2, SCORES[::-1])):
-        lab.predict("fedavg", seed, "north", scores)
+        experiment.predict("fedavg", seed, "north", scores)
     for seed, scores in ((4, OTHER), (1, SCORES), (0, OTHER)):
-        lab.predict("other", seed, "north", scores)
-    lab.predict("apart", 5, "north", OTHER)
-    analysis = lab.analyse()
-    assert look.tested(analysis, "other", "north").seeds == [0, 1, 4]
-    auc = [look.tested(analysis, s, "north").figures["auc"] for s in ("fedavg", "other")]
+        experiment.predict("other", seed, "north", scores)
+    experiment.predict("apart", 5, "north", OTHER)
+    analysis = experiment.analyse()
+    assert find.tested(analysis, "other", "north").seeds == [0, 1, 4]
+    auc = [find.tested(analysis, s, "north").figures["auc"] for s in ("fedavg", "other")]
     assert all(a.sd > 0 for a in auc)
-    # over seeds 0 and 1 the two have the same models, crossed
-    found = look.difference(analysis, "other", "north")
-    assert found.difference.mean == 0.0
-    assert found.difference.sd > 0
-    assert found.p == 1.0
-    assert (found.difference.low, found.difference.high) == (None, None)
+    # over seeds 0 and 1, both have the same two models, in another order
+    row = find.difference(analysis, "other", "north")
+    assert row.difference.mean == 0.0
+    assert row.difference.sd > 0
+    assert row.p == 1.0
+    assert (row.difference.low, row.difference.high) == (None, None)
     assert not [d for d in analysis.differences if d.a == "apart"]
     assert (
         "other is compared with fedavg only over seeds 0 and 1, which both have"
         in analysis.warnings
     )
-    assert (
-        "apart is compared with fedavg not at all: they have no seed in common" in analysis.warnings
-    )
+    assert "apart is not compared with fedavg: they have no seed in common" in analysis.warnings
 
 
-def test_ten_scans_do_not_narrow_an_interval(lab, look):
-    lab.site("once", LABELS)
+def test_ten_scans_do_not_narrow_an_interval(experiment, find):
+    experiment.site("once", LABELS)
     ten = np.repeat(LABELS, 10)
-    lab.site("ten", ten, [f"p{i // 10}" for i in range(600)])
-    lab.site("naive", ten)
+    experiment.site("ten", ten, [f"p{i // 10}" for i in range(600)])
+    experiment.site("naive", ten)
     for name, scores in (("fedavg", SCORES), ("other", OTHER)):
-        lab.predict(name, 0, "once", scores)
-        lab.predict(name, 0, "ten", np.repeat(scores, 10))
-        lab.predict(name, 0, "naive", np.repeat(scores, 10))
-    analysis = lab.analyse()
-    once, ten, naive = (look.tested(analysis, "fedavg", at) for at in ("once", "ten", "naive"))
+        experiment.predict(name, 0, "once", scores)
+        experiment.predict(name, 0, "ten", np.repeat(scores, 10))
+        experiment.predict(name, 0, "naive", np.repeat(scores, 10))
+    analysis = experiment.analyse()
+    once, ten, naive = (find.tested(analysis, "fedavg", at) for at in ("once", "ten", "naive"))
     assert (ten.cases, ten.patients) == (600, 60)
     for name, figure in once.figures.items():
         assert dump(ten.figures[name]) == pytest.approx(dump(figure), rel=1e-9), name
         width = naive.figures[name].high - naive.figures[name].low
         assert width < 0.5 * (figure.high - figure.low)
-    patient = look.tested(analysis, "fedavg", "ten", unit="patient")
+    patient = find.tested(analysis, "fedavg", "ten", unit="patient")
     assert (patient.cases, patient.patients, patient.auc_binned) == (60, 60, None)
     for name, figure in once.figures.items():
         assert dump(patient.figures[name]) == pytest.approx(dump(figure), rel=1e-9), name
-    a, b = (look.difference(analysis, "other", at) for at in ("once", "ten"))
+    a, b = (find.difference(analysis, "other", at) for at in ("once", "ten"))
     assert (a.difference.mean, a.difference.low, a.p) == pytest.approx(
         (b.difference.mean, b.difference.low, b.p), rel=1e-9
     )
     assert "Obuchowski 1997" in b.method
-    a, b = (look.difference(analysis, "other", at, "accuracy") for at in ("once", "ten"))
+    a, b = (find.difference(analysis, "other", at, "accuracy") for at in ("once", "ten"))
     assert (a.difference.mean, a.p) == pytest.approx((b.difference.mean, b.p), rel=1e-9)
     assert (a.method, b.method) == ("McNemar, exact", "sign flips over patients, exact")
     assert b.difference.low < b.difference.mean < b.difference.high

@@ -1,4 +1,4 @@
-"""What a reader is told before believing the figures."""
+"""The warnings of an analysis."""
 
 import numpy as np
 import pytest
@@ -6,84 +6,95 @@ import pytest
 MANY = [0, 1] * 12
 
 
-def test_nothing_to_tell(lab):
+def test_no_warning(experiment):
     for name in ("north", "south"):
-        lab.site(name, MANY)
-        lab.predict("fedavg", 0, name, np.linspace(0.1, 0.9, 24))
-    assert lab.analyse().warnings == []
+        experiment.site(name, MANY)
+        experiment.predict("fedavg", 0, name, np.linspace(0.1, 0.9, 24))
+    assert experiment.analyse().warnings == []
 
 
 @pytest.mark.parametrize(
-    ("label", "told"), [(1, "positives only: sensitivity"), (0, "negatives only: specificity")]
+    ("label", "warning"),
+    [
+        (1, "only positive cases: AUC and specificity are not defined there"),
+        (0, "only negative cases: AUC and sensitivity are not defined there"),
+    ],
 )
-def test_a_site_with_one_class(lab, look, label, told):
-    lab.site("north", MANY)
-    lab.site("hannover", [label] * 12)
+def test_a_site_with_one_class(experiment, find, label, warning):
+    experiment.site("north", MANY)
+    experiment.site("hannover", [label] * 12)
     for name in ("fedavg", "other"):
-        lab.predict(name, 0, "north", np.linspace(0.1, 0.9, 24))
-        lab.predict(name, 0, "hannover", np.linspace(0.3, 0.8, 12))
-    analysis = lab.analyse()
-    assert analysis.warnings == [f"site hannover has {told} alone is defined there"]
-    row = look.tested(analysis, "fedavg", "hannover")
+        experiment.predict(name, 0, "north", np.linspace(0.1, 0.9, 24))
+        experiment.predict(name, 0, "hannover", np.linspace(0.3, 0.8, 12))
+    analysis = experiment.analyse()
+    assert analysis.warnings == [f"site hannover has {warning}"]
+    row = find.tested(analysis, "fedavg", "hannover")
     assert (row.figures["auc"].mean, row.auc_binned, row.roc) == (None, None, None)
     assert {e.mean for e in row.auc_by_class.values()} == {None}
-    one, none = ("sensitivity", "specificity") if label else ("specificity", "sensitivity")
-    assert row.figures[one].mean == pytest.approx(7 / 12 if label else 5 / 12)
-    assert row.figures[none].mean is None
+    names = ("sensitivity", "specificity")
+    defined, undefined = names if label else reversed(names)
+    assert row.figures[defined].mean == pytest.approx(7 / 12 if label else 5 / 12)
+    assert row.figures[undefined].mean is None
     assert row.figures["brier"].mean is not None
     assert row.calibration
     at = [d.measure for d in analysis.differences if d.tested_at == "hannover"]
     assert at == ["accuracy"]
-    assert look.difference(analysis, "other", "all").p == 1.0
+    assert find.difference(analysis, "other", "all").p == 1.0
 
 
-def test_a_class_of_one_site(lab):
-    lab.site("north", MANY)
-    lab.site("south", [0] * 12, train={"healthy": 9})
+def test_a_class_of_one_site(experiment):
+    experiment.site("north", MANY)
+    experiment.site("south", [0] * 12, train={"healthy": 9})
     for name, n in (("north", 24), ("south", 12)):
-        lab.predict("fedavg", 0, name, np.linspace(0.1, 0.9, n))
+        experiment.predict("fedavg", 0, name, np.linspace(0.1, 0.9, n))
     assert (
-        "class covid-19 occurs at site north only: what tells the class may be what tells the site"
-        in lab.analyse().warnings
+        "class covid-19 occurs at site north only: a model may recognise the site instead of the "
+        "class" in experiment.analyse().warnings
     )
-    del lab.data["south"]  # one site: nothing to confound
-    assert not [w for w in lab.analyse().warnings if w.startswith("class")]
+    del experiment.data["south"]  # one site: nothing to confound
+    assert not [w for w in experiment.analyse().warnings if w.startswith("class")]
 
 
-def test_few_patients(lab):
-    lab.site("site-1", [1] * 12 + [0] * 9, [f"p{i // 2}" for i in range(12)] + list("abcdefghi"))
-    lab.site("south", [1] + [0] * 20)
-    lab.predict("fedavg", 0, "site-1", np.linspace(0.1, 0.9, 21))
-    lab.predict("fedavg", 0, "south", np.linspace(0.1, 0.9, 21))
-    assert lab.analyse().warnings == [
-        "site-1 tests 6 positive patients and 9 negative patients: its intervals are rough",
-        "site south tests 1 positive patient: its intervals are rough",
+def test_few_patients(experiment):
+    experiment.site(
+        "site-1", [1] * 12 + [0] * 9, [f"p{i // 2}" for i in range(12)] + list("abcdefghi")
+    )
+    experiment.site("south", [1] + [0] * 20)
+    experiment.predict("fedavg", 0, "site-1", np.linspace(0.1, 0.9, 21))
+    experiment.predict("fedavg", 0, "south", np.linspace(0.1, 0.9, 21))
+    assert experiment.analyse().warnings == [
+        "site-1 has only 6 positive patients and 9 negative patients in its test: its intervals "
+        "are imprecise",
+        "site south has only 1 positive patient in its test: its intervals are imprecise",
     ]
 
 
-def test_a_model_that_calls_nothing_positive(lab, look):
-    lab.site("north", MANY)
-    lab.predict("fedavg", 0, "north", np.linspace(0.1, 0.9, 24))
-    lab.predict("fedavg", 1, "north", np.linspace(0.1, 0.4, 24))
-    analysis = lab.analyse()
+def test_a_model_without_a_positive_decision(experiment, find):
+    experiment.site("north", MANY)
+    experiment.predict("fedavg", 0, "north", np.linspace(0.1, 0.9, 24))
+    experiment.predict("fedavg", 1, "north", np.linspace(0.1, 0.4, 24))
+    analysis = experiment.analyse()
     assert analysis.warnings == [
-        "fedavg calls no case positive at site north and all sites together in at least one seed: "
-        "precision is not defined there"
+        "fedavg decides positive for no case at site north and all sites together in at least one "
+        "seed: precision is not defined there"
     ]
-    assert look.tested(analysis, "fedavg", "north").figures["precision"].mean is None
-    assert look.tested(analysis, "fedavg", "north").figures["f1"].mean > 0
+    assert find.tested(analysis, "fedavg", "north").figures["precision"].mean is None
+    assert find.tested(analysis, "fedavg", "north").figures["f1"].mean > 0
 
 
-def test_scores_that_share_bins(lab, look):
-    lab.site("north", MANY)
+def test_scores_that_fall_into_few_bins(experiment, find):
+    experiment.site("north", MANY)
     scores = 0.6 + 1e-6 * np.array(MANY)
-    lab.predict("fedavg", 0, "north", scores)
-    lab.predict("local", 0, "north", scores, "north")
-    analysis = lab.analyse()
-    assert look.tested(analysis, "fedavg", "north").auc_binned == 0.5
-    told = "is 1.0000, but 0.5000 from the counts that a site would send: its scores share few bins"
+    experiment.predict("fedavg", 0, "north", scores)
+    experiment.predict("local", 0, "north", scores, "north")
+    analysis = experiment.analyse()
+    assert find.tested(analysis, "fedavg", "north").auc_binned == 0.5
+    problem = (
+        "is 1.0000, but 0.5000 from the counts that a site would send: its scores fall into few "
+        "bins"
+    )
     assert analysis.warnings == [
-        f"the AUC of {name} at {where} {told}"
-        for name in ("fedavg", "local (trained at north)", "local (trained at own)")
+        f"the AUC of {name} at {where} {problem}"
+        for name in ("fedavg", "local (trained at north)", "local (each site's own model)")
         for where in ("site north", "all sites together")
     ]

@@ -1,4 +1,4 @@
-"""Reliability, ECE and Brier score by hand and against scikit-learn."""
+"""Reliability, ECE and Brier score: by hand and compared with scikit-learn."""
 
 import numpy as np
 import pytest
@@ -56,9 +56,9 @@ def test_filled_bins_are_those_of_scikit_learn() -> None:
         ([0.1, 1.1], 10, "between 0 and 1"),
         ([-0.1, 0.1], 10, "between 0 and 1"),
         ([0.1, 0.2, 0.3], 10, "2 cases, but scores"),
-        ([0.1, 0.2], 0, "at least one bin"),
+        ([0.1, 0.2], 0, "number of bins must be at least 1"),
     ],
 )
-def test_what_is_no_probability_is_refused(scores: list, bins: int, message: str) -> None:
+def test_invalid_probabilities_are_refused(scores: list, bins: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         reliability(scores, [0, 1], bins)

@@ -1,19 +1,19 @@
-"""DeLong's AUC against the paper's own data, clusters, and what it covers in simulation."""
+"""The AUC by DeLong: the data of the paper, clusters, and borderline cases by hand."""
 
 from dataclasses import asdict
 
 import numpy as np
 import pytest
 from helpers.one_model import area_of, difference_of
-from scipy.stats import kstest, norm
+from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from ucadi_flwr.evaluation.delong import shares
+from ucadi_flwr.evaluation.delong import auc_components
 from ucadi_flwr.evaluation.intervals import AucEstimate, Interval
 
 # DeLong, DeLong & Clarke-Pearson 1988: 43 women with ovarian cancer and bowel obstruction. Albumin,
 # total protein, K-G score (higher is worse), 1 = died within two months of surgery. The data and
-# the figures are those of the SAS/STAT User's Guide, "The LOGISTIC Procedure", example "Comparing
+# the numbers are those of the SAS/STAT User's Guide, "The LOGISTIC Procedure", example "Comparing
 # Receiver Operating Characteristic Curves" (SAS prints four decimals).
 OVARIAN = np.fromstring(
     """3.0 5.8 10 0   3.2 6.3  5 1   3.9 6.8  3 1   2.8 4.8  6 0   3.2 5.8  3 1   0.9 4.0  5 0
@@ -35,11 +35,11 @@ SCORES = {"albumin": OVARIAN[:, 0], "protein": OVARIAN[:, 1], "K-G": 10 - OVARIA
     [("albumin", 0.7366, 0.0927), ("protein", 0.6478, 0.1000), ("K-G", 0.7258, 0.1028)],
 )
 def test_areas_of_the_published_example(name: str, area: float, error: float) -> None:
-    found = area_of(TRUTH, SCORES[name])
-    assert found.auc == pytest.approx(area, abs=5e-5)
-    assert np.sqrt(found.variance) == pytest.approx(error, abs=5e-5)
-    assert found.auc == pytest.approx(roc_auc_score(TRUTH, SCORES[name]), abs=1e-15)
-    assert (found.positive_patients, found.negative_patients) == (31, 12)
+    estimate = area_of(TRUTH, SCORES[name])
+    assert estimate.auc == pytest.approx(area, abs=5e-5)
+    assert np.sqrt(estimate.variance) == pytest.approx(error, abs=5e-5)
+    assert estimate.auc == pytest.approx(roc_auc_score(TRUTH, SCORES[name]), abs=1e-15)
+    assert (estimate.positive_patients, estimate.negative_patients) == (31, 12)
 
 
 @pytest.mark.parametrize(
@@ -52,12 +52,12 @@ def test_areas_of_the_published_example(name: str, area: float, error: float) ->
 def test_differences_of_the_published_example(
     name: str, difference: float, low: float, high: float, p: float
 ) -> None:
-    found = difference_of(TRUTH, SCORES[name], SCORES["K-G"])
-    assert found.difference == pytest.approx(difference, abs=5e-5)
-    assert found.interval.low == pytest.approx(low, abs=5e-5)
-    assert found.interval.high == pytest.approx(high, abs=5e-5)
-    assert found.p == pytest.approx(p, abs=5e-5)
-    assert found.method == "DeLong 1988"
+    result = difference_of(TRUTH, SCORES[name], SCORES["K-G"])
+    assert result.difference == pytest.approx(difference, abs=5e-5)
+    assert result.interval.low == pytest.approx(low, abs=5e-5)
+    assert result.interval.high == pytest.approx(high, abs=5e-5)
+    assert result.p == pytest.approx(p, abs=5e-5)
+    assert result.method == "DeLong 1988"
 
 
 def test_clusters_by_hand() -> None:
@@ -66,12 +66,12 @@ def test_clusters_by_hand() -> None:
     # X_a − 2·5/6 = −1/6, X_b − 5/6 = 1/6, Y_a − 5/6 = 1/6, Y_b − 5/6 = −1/6; I = I10 = I01 = 2
     # var = 2·(2/36)/9 + 2·(2/36)/4 + 2·2·(−2/36)/6 = 1/324·(4 + 9 − 12) = 1/324
     truth, scores = [1, 1, 0, 1, 0], [3, 1, 0, 4, 2]
-    found = area_of(truth, scores, ["a", "a", "a", "b", "b"])
-    assert found.auc == pytest.approx(5 / 6)
-    assert found.variance == pytest.approx(1 / 324, rel=1e-12)
+    estimate = area_of(truth, scores, ["a", "a", "a", "b", "b"])
+    assert estimate.auc == pytest.approx(5 / 6)
+    assert estimate.variance == pytest.approx(1 / 324, rel=1e-12)
 
 
-def test_one_scan_a_patient_is_delong() -> None:
+def test_one_scan_per_patient_is_delong() -> None:
     names = [f"P{i:02}" for i in range(43)]
     for scores in SCORES.values():
         assert area_of(TRUTH, scores, names) == area_of(TRUTH, scores)
@@ -82,29 +82,29 @@ def test_one_scan_a_patient_is_delong() -> None:
     assert clustered == difference_of(TRUTH, SCORES["albumin"], SCORES["K-G"])
 
 
-def test_ten_identical_scans_a_patient_count_once() -> None:
-    """Exactly: Obuchowski divides by patients, so there is not even a finite-sample factor."""
+def test_ten_identical_scans_of_a_patient_count_once() -> None:
+    """Exactly, because Obuchowski's factors are of the number of patients, not of scans."""
     once = area_of(TRUTH, SCORES["albumin"])
     patients = np.repeat(np.arange(43), 10)
     ten = [np.repeat(array, 10) for array in (TRUTH, SCORES["albumin"], SCORES["K-G"])]
-    found = area_of(ten[0], ten[1], patients)
-    assert found.auc == once.auc
-    assert found.variance == pytest.approx(once.variance, rel=1e-12)
-    assert asdict(found.interval()) == pytest.approx(asdict(once.interval()), rel=1e-12)
+    estimate = area_of(ten[0], ten[1], patients)
+    assert estimate.auc == once.auc
+    assert estimate.variance == pytest.approx(once.variance, rel=1e-12)
+    assert asdict(estimate.interval()) == pytest.approx(asdict(once.interval()), rel=1e-12)
     naive = area_of(ten[0], ten[1])
-    # without clusters, S10/M has 10M − 1 for M − 1: ten times too small, a little more
+    # without clusters, S10/M has 10M − 1 in place of M − 1: about ten times too small
     assert naive.variance / once.variance == pytest.approx(0.1, rel=0.1)
     paired = difference_of(*ten, patients)
     assert paired.p == pytest.approx(difference_of(TRUTH, SCORES["albumin"], SCORES["K-G"]).p)
     assert "Obuchowski 1997" in paired.method
 
 
-def test_ranks_are_all_that_counts() -> None:
+def test_the_estimate_depends_only_on_the_ranks() -> None:
     score = SCORES["albumin"]
-    found = area_of(TRUTH, score)
-    assert area_of(TRUTH, np.exp(3 * score) - 7) == found
+    estimate = area_of(TRUTH, score)
+    assert area_of(TRUTH, np.exp(3 * score) - 7) == estimate
     back = area_of(~TRUTH, -score)
-    assert (back.auc, back.variance) == pytest.approx((found.auc, found.variance), rel=1e-15)
+    assert (back.auc, back.variance) == pytest.approx((estimate.auc, estimate.variance), rel=1e-15)
     assert difference_of(TRUTH, score, 5 + score**3).difference == 0.0
 
 
@@ -116,9 +116,9 @@ def test_one_class_has_no_auc(truth: list[int]) -> None:
 
 
 def test_one_patient_of_a_class_has_an_auc_but_no_interval() -> None:
-    found = area_of([1, 1, 0, 0], [0.3, 0.6, 0.5, 0.1], ["a", "a", "b", "c"])
-    assert found == AucEstimate(0.75, None, 1, 2)
-    assert found.interval() is None
+    estimate = area_of([1, 1, 0, 0], [0.3, 0.6, 0.5, 0.1], ["a", "a", "b", "c"])
+    assert estimate == AucEstimate(0.75, None, 1, 2)
+    assert estimate.interval() is None
     paired = difference_of([1, 0, 0], [0.9, 0.2, 0.1], [0.1, 0.2, 0.3])
     assert (paired.difference, paired.interval, paired.p) == (1.0, None, None)
 
@@ -131,7 +131,7 @@ def test_a_perfect_sample_has_an_interval_with_a_width() -> None:
     assert perfect.interval().high == 1.0
     worst = area_of(~truth, truth + np.linspace(0, 0.5, 200)).interval()
     assert (worst.low, worst.high) == pytest.approx((0.0, 1 - perfect.interval().low))
-    # ten scans of ten patients are not a hundred patients
+    # ten patients with ten scans each do not count as a hundred patients
     few = area_of(truth, truth + np.linspace(0, 0.5, 200), np.arange(200) // 10)
     assert few.interval() == AucEstimate(1.0, 0.0, 10, 10).interval()
     assert few.interval().low == pytest.approx(0.80021, abs=5e-6)
@@ -153,50 +153,50 @@ def test_newcombes_interval_solves_its_equation(m: int, n: int) -> None:
         assert (area - low) ** 2 == pytest.approx(norm.ppf(0.975) ** 2 * variance, rel=1e-6)
 
 
-def test_models_that_differ_by_nothing() -> None:
+def test_models_without_a_difference() -> None:
     score = SCORES["protein"]
     same = difference_of(TRUTH, score, score)
     assert (same.difference, same.interval, same.p) == (0.0, Interval(0.0, 0.0), 1.0)
     truth = np.arange(20) < 10
     rng = np.random.default_rng(0)
-    perfect = [truth + rng.random(20) / 2 for _ in range(2)]  # both AUC 1, but not one ranking
-    unlike = difference_of(truth, *perfect)
-    assert (unlike.difference, unlike.interval, unlike.p) == (0.0, None, 1.0)
+    perfect = [truth + rng.random(20) / 2 for _ in range(2)]  # both have AUC 1, but another ranking
+    reordered = difference_of(truth, *perfect)
+    assert (reordered.difference, reordered.interval, reordered.p) == (0.0, None, 1.0)
     constant = difference_of(truth, perfect[0], np.zeros(20))
     assert (constant.difference, constant.interval, constant.p) == (0.5, None, None)
 
 
 def test_a_difference_stays_within_one() -> None:
     truth = np.arange(8) < 4
-    found = difference_of(truth, [5, 6, 7, 3.5, 1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7, 3.5])
-    assert found.difference == 0.875
-    assert found.interval.high == 1.0
-    assert found.interval.low < found.difference
+    result = difference_of(truth, [5, 6, 7, 3.5, 1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7, 3.5])
+    assert result.difference == 0.875
+    assert result.interval.high == 1.0
+    assert result.interval.low < result.difference
 
 
-def test_exact_far_beyond_a_test_set() -> None:
-    """Integers up to 2MN·scans: 40,000 cases of one mixed patient and a few others."""
+def test_large_integers_are_exact() -> None:
+    """40,000 scans, nearly all of one patient with both classes: integers up to 2MN · scans."""
     rng = np.random.default_rng(0)
     truth, scores = rng.random(40_000) < 0.5, rng.random(40_000)
-    found = shares(truth, scores, np.minimum(np.arange(40_000), 3))
-    assert found.positive.sum() == 0
-    assert found.negative.sum() == 0
-    assert found.variance() >= 0
+    components = auc_components(truth, scores, np.minimum(np.arange(40_000), 3))
+    assert components.positive.sum() == 0
+    assert components.negative.sum() == 0
+    assert components.variance() >= 0
 
 
 @pytest.mark.parametrize(
     ("truth", "scores", "clusters", "message"),
     [
         ([0, 1, 2], [0.1, 0.2, 0.3], None, "True or False"),
-        ([], [], None, "one value a case"),
-        ([[0, 1]], [0.1, 0.2], None, "one value a case"),
+        ([], [], None, "one value for each case"),
+        ([[0, 1]], [0.1, 0.2], None, "one value for each case"),
         ([0, 1], [0.1], None, "2 cases, but scores"),
         ([0, 1], [0.1, np.nan], None, "not finite"),
         ([0, 1], [0.1, np.inf], None, "not finite"),
         ([0, 1], [0.1, 0.2], ["a"], "2 cases, but clusters"),
     ],
 )
-def test_what_is_no_test_set_is_refused(
+def test_invalid_arrays_are_refused(
     truth: list, scores: list, clusters: list | None, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -207,79 +207,3 @@ def test_what_is_no_test_set_is_refused(
 def test_a_level_is_between_0_and_1(level: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         area_of(TRUTH, SCORES["albumin"]).interval(level)
-
-
-def covered(area: float, draws: int, seed: int, m: int = 100, n: int = 100) -> tuple[float, float]:
-    """Share of 95 % intervals that hold the true AUC of binormal scores; of plain AUC ± z SE."""
-    rng = np.random.default_rng(seed)
-    truth = np.arange(m + n) < m
-    shift = norm.ppf(area) * np.sqrt(2)
-    logit = plain = 0
-    for _ in range(draws):
-        found = area_of(truth, rng.normal(size=m + n) + shift * truth)
-        interval = found.interval()
-        logit += interval.low <= area <= interval.high
-        plain += abs(found.auc - area) <= norm.ppf(0.975) * np.sqrt(found.variance)
-    return logit / draws, plain / draws
-
-
-@pytest.mark.parametrize(
-    ("area", "lowest", "plain_at_most"),
-    [(0.8, 0.93, 0.96), (0.97, 0.93, 0.925), (0.99, 0.91, 0.89)],
-)
-def test_the_interval_covers(area: float, lowest: float, plain_at_most: float) -> None:
-    """Standard error of a coverage over 1,000 draws: 0.007."""
-    logit, plain = covered(area, draws=1000, seed=1)
-    assert lowest <= logit <= 0.97
-    assert plain <= plain_at_most
-
-
-@pytest.mark.parametrize("mixed", [False, True], ids=["a class a patient", "both classes"])
-def test_the_interval_covers_with_several_scans_a_patient(mixed: bool) -> None:
-    """120 patients of 1 to 8 scans that correlate by 0.7; DeLong without clusters falls short."""
-    rng = np.random.default_rng(1)
-    shift, draws = norm.ppf(0.85) * np.sqrt(2), 500
-    clustered = naive = 0
-    for _ in range(draws):
-        patient = np.repeat(np.arange(120), rng.integers(1, 9, 120))
-        truth = rng.random(len(patient)) < 0.5 if mixed else patient < 60
-        own = np.sqrt(0.7) * rng.normal(size=120)[patient]
-        scores = shift * truth + own + np.sqrt(0.3) * rng.normal(size=len(patient))
-        for names in (patient, None):
-            interval = area_of(truth, scores, names).interval()
-            held = interval.low <= 0.85 <= interval.high
-            if names is None:
-                naive += held
-            else:
-                clustered += held
-    assert 0.93 <= clustered / draws <= 0.97
-    assert naive / draws < (0.92 if mixed else 0.75)
-
-
-@pytest.mark.parametrize("clustered", [False, True])
-def test_p_is_uniform_where_the_models_are_exchangeable(clustered: bool) -> None:
-    rng = np.random.default_rng(2)
-    found = []
-    for _ in range(1000):
-        scans = rng.integers(1, 6, 100) if clustered else np.ones(100, np.int64)
-        patient = np.repeat(np.arange(100), scans)
-        truth = patient < 50
-        common = 1.2 * truth + rng.normal(size=100)[patient]
-        a, b = (
-            common + 0.7 * rng.normal(size=100)[patient] + 0.5 * rng.normal(size=len(patient))
-            for _ in range(2)
-        )
-        found.append(difference_of(truth, a, b, patient).p)
-    assert kstest(found, "uniform").pvalue > 0.05
-    assert 0.03 <= np.mean(np.array(found) < 0.05) <= 0.07
-
-
-def test_permuted_labels_give_half() -> None:
-    """AUC − ½ over its standard error is standard normal where the labels mean nothing."""
-    rng = np.random.default_rng(3)
-    scores = rng.normal(size=120)
-    z = []
-    for _ in range(1000):
-        found = area_of(rng.permutation(120) < 60, scores)
-        z.append((found.auc - 0.5) / np.sqrt(found.variance))
-    assert kstest(z, "norm").pvalue > 0.05

@@ -1,4 +1,4 @@
-"""Counts, figures, predictions, and averaging over samples."""
+"""Counts, measures, files of predictions, and averages over samples."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from ucadi_flwr.evaluation.counts import BINS, Counts, score_bin
+from ucadi_flwr.evaluation.counts import SCORE_BINS, Counts, score_bin
 from ucadi_flwr.evaluation.metrics import from_counts, from_predictions
 from ucadi_flwr.evaluation.predict import probabilities
 from ucadi_flwr.results.predictions import read_predictions, write_predictions
@@ -50,69 +50,71 @@ def test_counts_of_two_sites_add_up_to_the_pooled_counts() -> None:
     assert np.array_equal(back.histograms, pooled.histograms)
 
 
-def test_the_bins_are_ordered_and_end_at_the_ends() -> None:
+def test_the_bins_are_ordered_and_include_0_and_1() -> None:
     scores = np.array([0.0, 1e-300, 1e-5, 0.4, 0.5, 0.6, 1 - 1e-5, 1.0])
     bins = score_bin(scores)
     assert (np.diff(bins) >= 0).all()
     assert bins[0] == 0
-    assert bins[-1] == BINS - 1
-    assert bins[4] == BINS // 2
+    assert bins[-1] == SCORE_BINS - 1
+    assert bins[4] == SCORE_BINS // 2
 
 
 @pytest.mark.parametrize(
     "vector",
     [
         np.zeros(5, np.int64),
-        np.zeros(4 * (BINS + 1), np.float64),
-        np.full(4 * (BINS + 1), -1, np.int64),
+        np.zeros(4 * (SCORE_BINS + 1), np.float64),
+        np.full(4 * (SCORE_BINS + 1), -1, np.int64),
     ],
 )
-def test_vectors_that_are_no_counts_are_refused(vector: np.ndarray) -> None:
+def test_vectors_that_are_not_counts_are_refused(vector: np.ndarray) -> None:
     with pytest.raises(ValueError, match="count"):
         Counts.from_vector(vector, 2)
 
 
-def test_figures_by_hand() -> None:
+def test_measures_by_hand() -> None:
     scores = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]])
     labels = np.array([0, 0, 0, 1, 1, 1])
-    figures = from_predictions(scores, labels, positive=1)
-    assert figures.confusion == [[2, 1], [1, 2]]
-    assert (figures.n, figures.accuracy) == (6, pytest.approx(4 / 6))
-    assert figures.sensitivity == pytest.approx(2 / 3)
-    assert figures.specificity == pytest.approx(2 / 3)
-    assert figures.auc == pytest.approx(7 / 9)  # pairs: .2 beats .1 only; .8 and .9 beat all
+    measures = from_predictions(scores, labels, positive=1)
+    assert measures.confusion == [[2, 1], [1, 2]]
+    assert (measures.n, measures.accuracy) == (6, pytest.approx(4 / 6))
+    assert measures.sensitivity == pytest.approx(2 / 3)
+    assert measures.specificity == pytest.approx(2 / 3)
+    assert measures.auc == pytest.approx(
+        7 / 9
+    )  # pairs: .2 is above .1 only; .8 and .9 are above all
 
 
-def test_the_binary_view_of_three_classes() -> None:
+def test_one_of_three_classes_against_the_others() -> None:
     labels = np.array([0, 1, 2, 2])
     scores = np.eye(3)[[0, 1, 0, 1]] * 0.8 + 0.05
-    figures = from_predictions(scores / scores.sum(1, keepdims=True), labels, positive=1)
-    assert figures.sensitivity == 1.0
-    assert figures.specificity == pytest.approx(2 / 3)  # one of three negatives is called 1
-    assert figures.accuracy == 0.5
+    measures = from_predictions(scores / scores.sum(1, keepdims=True), labels, positive=1)
+    assert measures.sensitivity == 1.0
+    assert measures.specificity == pytest.approx(2 / 3)  # one of three negatives is called 1
+    assert measures.accuracy == 0.5
 
 
 @pytest.mark.parametrize("label", [0, 1])
-def test_one_class_leaves_figures_undefined(label: int) -> None:
+def test_with_one_class_some_measures_are_undefined(label: int) -> None:
     scores = np.array([[0.9, 0.1], [0.2, 0.8]])
     labels = np.array([label, label])
-    for figures in (
+    for measures in (
         from_predictions(scores, labels, 1),
         from_counts(Counts.of(scores, labels), 1),
     ):
-        assert figures.auc is None
-        assert (figures.sensitivity is None) == (label == 0)
-        assert (figures.specificity is None) == (label == 1)
+        assert measures.auc is None
+        assert (measures.sensitivity is None) == (label == 0)
+        assert (measures.specificity is None) == (label == 1)
 
 
-def test_counts_give_the_same_figures_but_for_a_binned_auc() -> None:
+def test_counts_give_the_same_measures_except_the_auc() -> None:
     scores, labels = draw(7)
     exact, binned = from_predictions(scores, labels, 2), from_counts(Counts.of(scores, labels), 2)
     assert binned.as_dict() | {"auc": None} == exact.as_dict() | {"auc": None}
     assert binned.auc == pytest.approx(exact.auc, abs=0.002)
 
 
-def test_predictions_survive_the_file_to_the_last_bit(tmp_path: Path) -> None:
+def test_predictions_are_read_from_the_file_bit_for_bit(tmp_path: Path) -> None:
     scores, labels = draw(3, n=20)
     path = tmp_path / "all" / "site.csv"
     cases = [(f"case, {i}", f"p{i}") for i in range(20)]
@@ -134,13 +136,13 @@ class Stacks(torch.utils.data.Dataset):  # type: ignore[type-arg]
         return {"image": self.stacks[i]}
 
 
-def test_probabilities_are_averaged_over_a_case_s_samples() -> None:
+def test_probabilities_are_averaged_over_the_samples_of_a_case() -> None:
     torch.manual_seed(0)
     stacks = [torch.randn(n, 4) for n in (5, 1, 5, 30, 2, 5, 5)]
     model = nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.9))
     model.train()
-    found = probabilities(model, Stacks(stacks), torch.device("cpu"))
+    averaged = probabilities(model, Stacks(stacks), torch.device("cpu"))
     assert not model.training
     with torch.no_grad():
         expected = [torch.softmax(model(s).double(), 1).mean(0).numpy() for s in stacks]
-    np.testing.assert_allclose(found, expected, atol=1e-7)
+    np.testing.assert_allclose(averaged, expected, atol=1e-7)

@@ -1,4 +1,4 @@
-"""Wilson's interval against published figures and scipy."""
+"""Wilson's interval, compared with published values and with scipy."""
 
 import pytest
 from scipy.stats import binomtest
@@ -22,13 +22,13 @@ WILSON = [
 
 @pytest.mark.parametrize(("successes", "n", "level", "low", "high"), WILSON)
 def test_wilson(successes: int, n: int, level: float, low: float, high: float) -> None:
-    found = wilson(successes / n, n, level)
-    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-12)
+    interval = wilson(successes / n, n, level)
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-12)
     other = binomtest(successes, n).proportion_ci(level, method="wilson")
-    assert (found.low, found.high) == pytest.approx((other.low, other.high), abs=1e-12)
+    assert (interval.low, interval.high) == pytest.approx((other.low, other.high), abs=1e-12)
 
 
 @pytest.mark.parametrize(("value", "n"), [(-0.1, 5), (1.1, 5), (0.5, 0), (0.0, -1)])
-def test_what_is_no_proportion_is_refused(value: float, n: float) -> None:
-    with pytest.raises(ValueError, match="is no proportion"):
+def test_invalid_proportions_are_refused(value: float, n: float) -> None:
+    with pytest.raises(ValueError, match="is not a proportion"):
         wilson(value, n)

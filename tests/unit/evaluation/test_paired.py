@@ -1,4 +1,4 @@
-"""McNemar's tests and Holm's adjustment against textbooks, statsmodels, and by hand."""
+"""McNemar's test and Holm's adjustment, compared with textbooks and statsmodels, and by hand."""
 
 from itertools import product
 
@@ -29,10 +29,10 @@ def pairs(both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarray
     ],
 )
 def test_mcnemar_is_exact(table: tuple, difference: float, p: float) -> None:
-    found = mcnemar(*pairs(*table))
-    assert found.difference == pytest.approx(difference, abs=1e-15)
-    assert found.p == pytest.approx(p, rel=1e-12)
-    assert found.method == "McNemar, exact"
+    result = mcnemar(*pairs(*table))
+    assert result.difference == pytest.approx(difference, abs=1e-15)
+    assert result.p == pytest.approx(p, rel=1e-12)
+    assert result.method == "McNemar, exact"
 
 
 # Method 10's formula (Newcombe, Statistics in Medicine 17:2635, 1998) in a separate script, with
@@ -52,25 +52,25 @@ def test_mcnemar_is_exact(table: tuple, difference: float, p: float) -> None:
     ],
 )
 def test_newcombes_interval(table: tuple, low: float, high: float) -> None:
-    found = mcnemar(*pairs(*table)).interval
-    assert (found.low, found.high) == pytest.approx((low, high), abs=6e-5)
+    interval = mcnemar(*pairs(*table)).interval
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=6e-5)
 
 
 def test_pairs_of_unequal_length_are_refused() -> None:
     with pytest.raises(ValueError, match="3 cases of A, but 2 of B"):
         mcnemar([1, 0, 1], [1, 0])
-    with pytest.raises(ValueError, match="one value a case"):
+    with pytest.raises(ValueError, match="one value for each case"):
         mcnemar([], [])
 
 
 def test_sign_flips_by_hand():
-    # ±3 ±1 ±1: sums 5, 3, 3, 1 and their negatives; six of eight are as far as 3
+    # ±3 ±1 ±1: sums 5, 3, 3, 1 and their negatives; six of eight are at least 3 from 0
     assert sign_flips(np.array([3, -1, 0, 1])) == pytest.approx(6 / 8, rel=1e-15)
     assert sign_flips(np.array([3, 1, 1])) == pytest.approx(2 / 8, rel=1e-15)
     assert sign_flips(np.zeros(4, np.int64)) == 1.0
 
 
-def test_sign_flips_against_all_of_them():
+def test_sign_flips_compared_with_all_changes_of_signs():
     rng = np.random.default_rng(13)
     for _ in range(20):
         gains = rng.integers(-4, 5, 9)
@@ -81,7 +81,7 @@ def test_sign_flips_against_all_of_them():
 
 @pytest.mark.parametrize(("only_a", "only_b"), [(0, 1), (5, 0), (12, 4), (40, 22)])
 @pytest.mark.parametrize("size", [1, 3])
-def test_gains_of_one_size_are_mcnemar(only_a, only_b, size):
+def test_gains_of_one_size_give_mcnemars_test(only_a, only_b, size):
     gains = np.array([size] * only_a + [-size] * only_b + [0] * 7)
     exact = binomtest(only_a, only_a + only_b).pvalue
     assert sign_flips(gains) == pytest.approx(min(1.0, exact), rel=1e-12)
@@ -96,16 +96,16 @@ def test_holm_by_hand() -> None:
     )
 
 
-def test_holm_leaves_out_what_was_not_tested() -> None:
-    found = holm([None, 0.02, None, 0.04])
-    assert found[0] is None
-    assert found[2] is None
-    assert found[1::2] == pytest.approx([0.04, 0.04])
+def test_holm_does_not_count_none() -> None:
+    adjusted = holm([None, 0.02, None, 0.04])
+    assert adjusted[0] is None
+    assert adjusted[2] is None
+    assert adjusted[1::2] == pytest.approx([0.04, 0.04])
     assert holm([]) == []
     assert holm([None]) == [None]
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
-def test_what_is_no_p_value_is_refused(p: float) -> None:
+def test_invalid_p_values_are_refused(p: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         holm([0.5, p])

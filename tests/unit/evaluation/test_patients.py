@@ -1,4 +1,4 @@
-"""From scans to patients."""
+"""Averages of the scans of each patient."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_a_patient_with_two_labels_has_two_rows() -> None:
     assert patients.tolist() == ["p", "p"]
 
 
-def test_one_scan_a_patient_changes_nothing() -> None:
+def test_one_scan_per_patient_changes_nothing() -> None:
     scans = np.random.default_rng(0).random((50, 3))
     means, labels, patients = per_patient(scans, np.arange(50) % 3, np.arange(50))
     assert means.tobytes() == scans.tobytes()
@@ -41,6 +41,8 @@ def test_one_scan_a_patient_changes_nothing() -> None:
         ([[0.1, 0.9]], [[0]], [["a"]]),
     ],
 )
-def test_what_is_not_one_row_a_scan_is_refused(scans: list, labels: list, patients: list) -> None:
-    with pytest.raises(ValueError, match="one row a scan"):
+def test_arrays_without_one_row_for_each_scan_are_refused(
+    scans: list, labels: list, patients: list
+) -> None:
+    with pytest.raises(ValueError, match="one row for each scan"):
         per_patient(scans, labels, patients)

@@ -1,4 +1,4 @@
-"""The frame: what is written is read, and nothing else is."""
+"""The frame: what was written is read back, and everything else is refused."""
 
 import dataclasses
 
@@ -10,27 +10,27 @@ from ucadi_flwr.protection.frame import Expected, Kind, MessageContext
 
 SUM = Expected("bfv", b"k" * 16, b"p" * 16, MessageContext("run", 3), Kind.SUM, 4, 10)
 BLOB = frame.write(SUM, ["tongji", "union ⌂"], b"a" * 16, b"0123456789")
-HEADER = len(BLOB) - 10 - 2 * frame.MEMBER
+HEADER = len(BLOB) - 10 - 2 * frame.MEMBER_BYTES
 
 
 def test_written_and_read() -> None:
-    found = frame.read(BLOB, SUM)
-    assert found.members == ("tongji", "union ⌂")
-    assert found.agreement == b"a" * 16
-    assert bytes(found.payload) == b"0123456789"
+    message = frame.read(BLOB, SUM)
+    assert message.members == ("tongji", "union ⌂")
+    assert message.terms_digest == b"a" * 16
+    assert bytes(message.payload) == b"0123456789"
 
 
 def test_the_header_is_of_a_fixed_size() -> None:
     assert HEADER == 106
-    assert SUM.largest == HEADER + 4 * frame.MEMBER + 10
+    assert SUM.largest == HEADER + 4 * frame.MEMBER_BYTES + 10
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"scheme": "ckks"}, "another scheme than ckks"),
+        ({"scheme": "ckks"}, "a scheme other than ckks"),
         ({"key_id": b"K" * 16}, "under key 6b6b6b6b, expected 4b4b4b4b"),
-        ({"plan": b"P" * 16}, "another model or other parameters"),
+        ({"plan_digest": b"P" * 16}, "another model or other parameters"),
         ({"message_context": MessageContext("ruin", 3)}, "of another run"),
         (
             {"message_context": MessageContext("run", 4)},
@@ -45,9 +45,9 @@ def test_the_header_is_of_a_fixed_size() -> None:
             "purpose b'model', expected the metrics",
         ),
         ({"kind": Kind.CONTRIBUTION}, "a contribution was expected"),
-        ({"max_members": 1, "payload": 300}, "2 members; 1 to 1"),
-        ({"payload": 11}, "this plan has a payload of 11"),
-        ({"payload": 9, "max_members": 9}, "this plan has a payload of 9"),
+        ({"max_members": 1, "payload_size": 300}, "2 members; 1 to 1"),
+        ({"payload_size": 11}, "this plan has a payload of 11"),
+        ({"payload_size": 9, "max_members": 9}, "this plan has a payload of 9"),
         ({"max_members": 1}, "bytes are too many"),
     ],
 )
@@ -58,15 +58,15 @@ def test_every_field_is_compared(change: dict[str, object], message: str) -> Non
 
 def test_every_bit_of_the_header_matters() -> None:
     """Each flip is refused, or changes what the opener checks against the tags."""
-    usual = frame.read(BLOB, SUM)
-    for bit in range(8 * (HEADER + 2 * frame.MEMBER)):
+    genuine = frame.read(BLOB, SUM)
+    for bit in range(8 * (HEADER + 2 * frame.MEMBER_BYTES)):
         flipped = bytearray(BLOB)
         flipped[bit // 8] ^= 1 << bit % 8
         try:
-            found = frame.read(bytes(flipped), SUM)
+            message = frame.read(bytes(flipped), SUM)
         except ProtectionError:
             continue
-        assert (found.members, found.agreement) != (usual.members, usual.agreement)
+        assert (message.members, message.terms_digest) != (genuine.members, genuine.terms_digest)
 
 
 @pytest.mark.parametrize("length", [0, 1, HEADER - 1, HEADER, len(BLOB) - 1])
@@ -75,7 +75,7 @@ def test_truncated(length: int) -> None:
         frame.read(BLOB[:length], SUM)
 
 
-@pytest.mark.parametrize("extra", [1, frame.MEMBER, 10**6])
+@pytest.mark.parametrize("extra", [1, frame.MEMBER_BYTES, 10**6])
 def test_extended(extra: int) -> None:
     with pytest.raises(ProtectionError):
         frame.read(BLOB + bytes(extra), SUM)
@@ -84,15 +84,16 @@ def test_extended(extra: int) -> None:
 @pytest.mark.parametrize("name", [b"", b"\xff", b"a\nb", b"a\0b"])
 def test_members_that_cannot_be_read(name: bytes) -> None:
     blob = bytearray(BLOB)
-    blob[HEADER : HEADER + frame.MEMBER] = name.ljust(frame.MEMBER, b"\0")
-    with pytest.raises(ProtectionError, match="not readable"):
+    blob[HEADER : HEADER + frame.MEMBER_BYTES] = name.ljust(frame.MEMBER_BYTES, b"\0")
+    with pytest.raises(ProtectionError, match="cannot be read"):
         frame.read(bytes(blob), SUM)
 
 
 def test_a_member_twice() -> None:
     blob = bytearray(BLOB)
-    blob[HEADER : HEADER + frame.MEMBER] = blob[HEADER + frame.MEMBER : HEADER + 2 * frame.MEMBER]
-    with pytest.raises(ProtectionError, match="in the sum twice"):
+    second = HEADER + frame.MEMBER_BYTES
+    blob[HEADER:second] = blob[second : second + frame.MEMBER_BYTES]
+    with pytest.raises(ProtectionError, match="appears twice in the sum"):
         frame.read(bytes(blob), SUM)
 
 
@@ -113,6 +114,6 @@ def test_names_that_cannot_be_written(member: str) -> None:
         ({"round": 1, "purpose": "a\0"}, "1 to 16 bytes"),
     ],
 )
-def test_occasions_that_cannot_be(fields: dict[str, object], message: str) -> None:
+def test_impossible_message_contexts(fields: dict[str, object], message: str) -> None:
     with pytest.raises(ProtectionError, match=message):
         MessageContext("run", **fields)

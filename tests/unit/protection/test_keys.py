@@ -1,4 +1,4 @@
-"""Key files: modes, damage, what is shown, and that a secret goes nowhere."""
+"""Key files: modes, durability, damage; and that no secret leaves them."""
 
 import base64
 import copy
@@ -19,7 +19,7 @@ def key() -> SiteKey:
     return SiteKey.create("bfv")
 
 
-def test_two_files_from_one_key(key: SiteKey, tmp_path: Path) -> None:
+def test_a_key_has_two_files(key: SiteKey, tmp_path: Path) -> None:
     key.save(tmp_path / "site.json")
     key.context.save(tmp_path / "server.json")
     assert stat.S_IMODE((tmp_path / "site.json").stat().st_mode) == 0o600
@@ -47,7 +47,7 @@ def test_a_server_refuses_a_secret_key(key: SiteKey, tmp_path: Path) -> None:
 def test_a_site_refuses_a_server_context(key: SiteKey, tmp_path: Path) -> None:
     key.context.save(tmp_path / "server.json")
     (tmp_path / "server.json").chmod(0o600)
-    with pytest.raises(ProtectionError, match="this is no site key"):
+    with pytest.raises(ProtectionError, match="this is not a site key"):
         SiteKey.load(tmp_path / "server.json")
 
 
@@ -67,6 +67,56 @@ def test_a_loose_umask_does_not_loosen_the_file(key: SiteKey, tmp_path: Path) ->
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "site.json").stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="file names of descriptors: Linux")
+@pytest.mark.parametrize("name", ["site.json", "server.json"])
+def test_a_key_file_is_on_the_disk_when_save_returns(
+    key: SiteKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Both the complete file and the folder that names it are flushed (fsync), in this order."""
+    flushed: list[tuple[Path, int]] = []
+    fsync = os.fsync
+
+    def record(descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))  # noqa: PTH115
+        flushed.append((path, path.stat().st_size))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    path = tmp_path / name
+    (key if name == "site.json" else key.context).save(path)
+    assert [at for at, _ in flushed] == [path, tmp_path]
+    assert flushed[0][1] == path.stat().st_size
+
+
+def test_a_rotation_is_on_the_disk_when_it_returns(
+    key: SiteKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "site.json"
+    key.save(path)
+    listings: list[set[str]] = []
+    fsync = os.fsync
+
+    def record(descriptor: int) -> None:
+        listings.append({entry.name for entry in tmp_path.iterdir()})
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    SiteKey.rotate(path)
+    assert listings[-1] == {"site.json", f"site.{key.key_id.hex()[:8]}.json"}
+
+
+def test_a_full_disk_leaves_no_key_file(
+    key: SiteKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    with pytest.raises(ProtectionError, match=r"site\.json cannot be written: No space left"):
+        key.save(tmp_path / "site.json")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_overwritten(key: SiteKey, tmp_path: Path) -> None:
@@ -96,17 +146,17 @@ def test_the_id_binds_key_and_scheme(key: SiteKey) -> None:
     assert key.key_id != SiteKey("ckks", key.created, key.secret).key_id
 
 
-def test_no_secret_in_what_is_shown(key: SiteKey) -> None:
-    shown = f"{key!r} {key} {key.describe()} {key.context!r}"
+def test_no_secret_is_printed(key: SiteKey) -> None:
+    printed = f"{key!r} {key} {key.describe()} {key.context!r}"
     for form in (repr(key.secret)[2:40], key.secret.hex()[:40], key.derived("tags").hex()):
-        assert form not in shown
-    assert key.key_id.hex() in shown
+        assert form not in printed
+    assert key.key_id.hex() in printed
 
 
 def test_a_secret_is_not_pickled_or_copied(key: SiteKey) -> None:
-    for way in (pickle.dumps, copy.copy, copy.deepcopy):
+    for copied in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="not pickled or copied"):
-            way(key)
+            copied(key)
 
 
 def changed(key: SiteKey, path: Path, **fields: object) -> Path:
@@ -120,11 +170,11 @@ def changed(key: SiteKey, path: Path, **fields: object) -> Path:
     [
         ({"secret": "@@@@"}, "the secret is damaged"),
         ({"secret": "é"}, "the secret is damaged"),
-        ({"secret": "AAAA"}, "does not fit its own id"),
+        ({"secret": "AAAA"}, "does not match its id"),
         ({"secret": 3}, "'secret' is missing"),
-        ({"scheme": "ckks"}, "does not fit its own id"),
+        ({"scheme": "ckks"}, "does not match its id"),
         ({"scheme": "rot13"}, "'rot13' does not encrypt"),
-        ({"key-id": "00" * 16}, "does not fit its own id"),
+        ({"key-id": "00" * 16}, "does not match its id"),
     ],
 )
 def test_damaged_site_keys(
@@ -137,16 +187,16 @@ def test_damaged_site_keys(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\xff\xfe", "is no key file"),
-        (b"[]", "is no key file"),
-        (b"{}", "is no server context"),
+        (b"\xff\xfe", "is not a key file"),
+        (b"[]", "is not a key file"),
+        (b"{}", "is not a server context"),
         (b'{"ucadi": "server context", "scheme": "none", "key-id": ""}', "does not encrypt"),
         (b'{"ucadi": "server context", "scheme": "bfv", "key-id": "12"}', "hexadecimal digits"),
         (b'{"ucadi": "server context", "scheme": "bfv"}', "'key-id' is missing"),
-        (b'"' + b"x" * 2**21 + b'"', "is no key file"),
+        (b'"' + b"x" * 2**21 + b'"', "is not a key file"),
     ],
 )
-def test_files_that_are_no_server_context(tmp_path: Path, content: bytes, message: str) -> None:
+def test_files_that_are_not_a_server_context(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "server.json").write_bytes(content)
     with pytest.raises(ProtectionError, match=message):
         ServerContext.load(tmp_path / "server.json")

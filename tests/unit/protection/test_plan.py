@@ -1,4 +1,4 @@
-"""Plans: what differs has another digest; sizes follow from them."""
+"""Plans: plans that differ have different digests; sizes follow from them."""
 
 import pytest
 
@@ -53,6 +53,6 @@ def test_sizes() -> None:
         (lambda: scheme("none"), "'none' does not encrypt"),
     ],
 )
-def test_plans_that_cannot_be(make: object, message: str) -> None:
+def test_impossible_plans(make: object, message: str) -> None:
     with pytest.raises(ProtectionError, match=message):
         make()

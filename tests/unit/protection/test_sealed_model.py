@@ -1,4 +1,4 @@
-"""A sealed model to begin with: opened by the sites' key only, for its own network only."""
+"""A sealed initial model: opened by the sites' key only, for its own network only."""
 
 import numpy as np
 import pytest
@@ -20,13 +20,13 @@ BLOB = seal_initial(KEY, STATE)
 
 
 def test_the_key_holder_reads_what_was_sealed() -> None:
-    found = open_initial(KEY, BLOB, SHAPES)
-    assert found.keys() == STATE.keys()
-    assert all(found[name].tobytes() == STATE[name].tobytes() for name in STATE)
+    state = open_initial(KEY, BLOB, SHAPES)
+    assert state.keys() == STATE.keys()
+    assert all(state[name].tobytes() == STATE[name].tobytes() for name in STATE)
     check_initial(BLOB, KEY.key_id, 27)
 
 
-def test_nothing_of_it_is_in_clear_and_no_two_are_alike() -> None:
+def test_the_model_is_encrypted_differently_each_time() -> None:
     assert STATE["conv.weight"].tobytes()[:16] not in BLOB
     assert b"conv" not in BLOB
     assert seal_initial(KEY, STATE) != BLOB
@@ -34,7 +34,7 @@ def test_nothing_of_it_is_in_clear_and_no_two_are_alike() -> None:
 
 
 @given(st.integers(0, len(BLOB) - 1), st.integers(1, 255))
-def test_every_altered_byte_is_found(at: int, by: int) -> None:
+def test_every_altered_byte_is_detected(at: int, by: int) -> None:
     damaged = bytearray(BLOB)
     damaged[at] ^= by
     with pytest.raises(ProtectionError):
@@ -44,7 +44,7 @@ def test_every_altered_byte_is_found(at: int, by: int) -> None:
 @pytest.mark.parametrize(
     ("blob", "reason"),
     [
-        (b"", "no sealed initial model"),
+        (b"", "not a sealed initial model"),
         (MAGIC, "sealed under key"),
         (BLOB[:-1], "altered"),
         (BLOB[:60], "has 12 bytes; this network's has 108"),
@@ -58,7 +58,7 @@ def test_other_bytes_are_refused(blob: bytes, reason: str) -> None:
 
 
 def test_another_key_and_another_network_are_refused() -> None:
-    with pytest.raises(ProtectionError, match=r"sealed under key .* seal it anew"):
+    with pytest.raises(ProtectionError, match=r"sealed under key .* seal it again"):
         open_initial(SiteKey.create("bfv"), BLOB, SHAPES)
     for shapes in (
         {**SHAPES, "bias": (1, 2)},

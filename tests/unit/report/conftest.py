@@ -1,4 +1,4 @@
-"""Results, an analysis and what reads figures and pages, for all tests of the report."""
+"""Results, an analysis, and functions that read figures and pages, for all tests of the report."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -7,20 +7,19 @@ import pytest
 from helpers import read_page, small_analysis, small_results
 
 from ucadi_flwr.report.comparisons import Comparison
-from ucadi_flwr.report.page import render
 from ucadi_flwr.results.analysis import Analysis
 from ucadi_flwr.results.experiment import Results
 
 
 @pytest.fixture(scope="session")
 def results() -> Results:
-    """Strategies local, central (never tested), fedavg and fedprox (failed)."""
+    """Strategies local, central (not tested), fedavg and fedprox (failed)."""
     return small_results.build(small_results.cells(), {"c": 3, "a": 1, "b": 2})
 
 
 @pytest.fixture(scope="session")
 def make() -> Callable[..., Results]:
-    """``make(strategies, sites, own=…)``: results in which every figure is 0.875."""
+    """``make(strategies, sites, own=…)``: results in which every measure is 0.875."""
 
     def results_of(
         strategies: list[str], sites: list[str], own: bool = False, seeds: tuple[int, ...] = (0,)
@@ -33,7 +32,7 @@ def make() -> Callable[..., Results]:
 
 @pytest.fixture(scope="session")
 def of() -> SimpleNamespace:
-    """The functions that build parts of an analysis."""
+    """Functions that build parts of an analysis."""
     return SimpleNamespace(
         estimate=small_analysis.estimate,
         tested=small_analysis.a_test,
@@ -51,14 +50,14 @@ def analysis() -> Analysis:
 
 @pytest.fixture(scope="session")
 def fair(make: Callable[..., Results]) -> Results:
-    """The results that :func:`analysis` is of."""
+    """The results that belong to :func:`analysis`."""
     return make(["local", "fedavg", "ucadi"], ["a", "b"], seeds=(0, 1))
 
 
 @pytest.fixture(scope="session")
 def html(fair: Results, analysis: Analysis) -> str:
-    """The page of both."""
-    return render(fair, analysis)
+    """The page of these results and their analysis."""
+    return read_page.page_of(fair, analysis)
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +68,7 @@ def comparison(analysis: Analysis) -> Comparison:
 
 @pytest.fixture(scope="session")
 def svg() -> SimpleNamespace:
-    """The functions that read a drawing."""
+    """Functions that read a drawing."""
     return SimpleNamespace(
         parse=read_page.parse,
         texts=read_page.texts,

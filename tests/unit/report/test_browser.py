@@ -1,4 +1,4 @@
-"""The page in a browser: it asks for nothing, and nothing is refused or wrong."""
+"""The page in a browser: it requests nothing, and the browser reports no error."""
 
 import shutil
 import subprocess
@@ -18,9 +18,9 @@ OFFLINE = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND",  # no name is ever looked up
+    "--host-resolver-rules=MAP * ~NOTFOUND",  # no host name is resolved
 ]
-LOUD = """<!DOCTYPE html><html><head><meta http-equiv="Content-Security-Policy"
+WITH_REQUEST = """<!DOCTYPE html><html><head><meta http-equiv="Content-Security-Policy"
 content="default-src 'none'"></head><body><img src="http://a.invalid/x.png" alt=""></body></html>"""
 
 
@@ -42,17 +42,17 @@ def visit(page: Path, profile: Path) -> tuple[str, list[str]]:
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
-def test_the_console_would_tell_of_a_request(tmp_path: Path) -> None:
-    (tmp_path / "loud.html").write_text(LOUD)
-    _, console = visit(tmp_path / "loud.html", tmp_path / "profile")
+def test_the_console_reports_a_request(tmp_path: Path) -> None:
+    (tmp_path / "request.html").write_text(WITH_REQUEST)
+    _, console = visit(tmp_path / "request.html", tmp_path / "profile")
     assert any("Content Security Policy" in line for line in console)
 
 
-def test_a_browser_shows_the_page_without_a_word(html: str, tmp_path: Path) -> None:
+def test_a_browser_shows_the_page_without_a_message(html: str, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     page.write_text(html, encoding="utf-8")
     dom, console = visit(page, tmp_path / "profile")
     assert console == []
     assert dom.count("<svg") == 6
     assert dom.rstrip().endswith("</html>")
-    assert "local against fedavg on all 100 cases" in dom
+    assert "local compared with fedavg on all 100 cases" in dom

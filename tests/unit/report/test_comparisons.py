@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 from ucadi_flwr.recipes.base import ALL_SITES
-from ucadi_flwr.report.comparisons import Comparison, TestSet, figure
+from ucadi_flwr.report.comparisons import Comparison, TestSet, measure_of
 from ucadi_flwr.results.analysis import OWN
 
 
-def test_all_sites_come_first_and_strategies_as_they_were_named(comparison: Comparison) -> None:
+def test_all_sites_come_first_and_strategies_keep_their_order(comparison: Comparison) -> None:
     assert comparison.sets == [
         TestSet(ALL_SITES, "case", 100, 100, 90, 40),
         TestSet("a", "case", 60, 60, 50, 40),
@@ -39,7 +39,7 @@ def test_sizes(fewest: int, most: int, patients: int, size: str) -> None:
     assert TestSet("a", "case", fewest, most, patients, 40).size == size
 
 
-def test_strategies_tested_on_different_numbers_of_cases_are_told(of: SimpleNamespace) -> None:
+def test_different_numbers_of_cases_are_shown_as_a_range(of: SimpleNamespace) -> None:
     tests = [of.tested("x", ALL_SITES, "a", cases=12), of.tested("y", ALL_SITES, "a", cases=14)]
     assert Comparison(of.analysis(tests), []).sets[0].cases == "12–14 cases"
 
@@ -51,7 +51,7 @@ def test_an_analysis_of_patients_counts_patients(of: SimpleNamespace) -> None:
     assert comparison.sets[0].size == "30 patients, 40 positive"
 
 
-def test_one_model_of_all_or_every_sites_own(comparison: Comparison) -> None:
+def test_a_strategy_has_one_model_of_all_sites_or_local_models(comparison: Comparison) -> None:
     own, all_ = comparison.tested("local", "a"), comparison.tested("fedavg", "a")
     assert own is not None
     assert all_ is not None
@@ -74,15 +74,16 @@ def test_cross_site_rows_are_trained_models_at_sites(comparison: Comparison) -> 
 
 def test_with_one_site_its_cases_are_all_cases(of: SimpleNamespace) -> None:
     tests = [of.tested("fedavg", ALL_SITES, site) for site in ("a", ALL_SITES)]
-    found = [of.difference("ucadi", "fedavg", site, of.estimate(0.1)) for site in ("a", ALL_SITES)]
-    comparison = Comparison(of.analysis(tests, differences=found), [])
+    differences = [
+        of.difference("ucadi", "fedavg", site, of.estimate(0.1)) for site in ("a", ALL_SITES)
+    ]
+    comparison = Comparison(of.analysis(tests, differences=differences), [])
     assert [test_set.site for test_set in comparison.sets] == ["a"]
     assert [d.tested_at for d in comparison.differences("auc")] == ["a"]
 
 
 def test_differences_by_test_set_then_strategy(comparison: Comparison) -> None:
-    found = [(d.tested_at, d.a, d.b) for d in comparison.differences("auc")]
-    assert found == [
+    assert [(d.tested_at, d.a, d.b) for d in comparison.differences("auc")] == [
         (ALL_SITES, "local", "fedavg"),
         (ALL_SITES, "ucadi", "fedavg"),
         ("a", "local", "ucadi"),
@@ -93,14 +94,16 @@ def test_differences_by_test_set_then_strategy(comparison: Comparison) -> None:
 
 
 def test_strategies_that_were_not_tested_come_last_among_differences(of: SimpleNamespace) -> None:
-    found = [of.difference(name, "fedavg", "a", of.estimate(0.1)) for name in ("gone", "fedavg")]
-    analysis = of.analysis([of.tested("fedavg", ALL_SITES, "a")], differences=found)
+    differences = [
+        of.difference(name, "fedavg", "a", of.estimate(0.1)) for name in ("gone", "fedavg")
+    ]
+    analysis = of.analysis([of.tested("fedavg", ALL_SITES, "a")], differences=differences)
     assert [d.a for d in Comparison(analysis, []).differences("auc")] == ["fedavg", "gone"]
 
 
-def test_a_figure_that_is_not_there_is_undefined(of: SimpleNamespace) -> None:
-    assert figure(None, "auc").mean is None
-    assert figure(of.tested("x", ALL_SITES, "a"), "nonsense").mean is None
+def test_a_missing_measure_is_undefined(of: SimpleNamespace) -> None:
+    assert measure_of(None, "auc").mean is None
+    assert measure_of(of.tested("x", ALL_SITES, "a"), "nonsense").mean is None
 
 
 def test_an_empty_analysis_has_nothing(of: SimpleNamespace) -> None:

@@ -1,4 +1,4 @@
-"""Seconds and bytes, worked out by hand."""
+"""Seconds and bytes, computed by hand."""
 
 import pytest
 
@@ -24,10 +24,11 @@ def one_round(seconds: float, **sites: SiteRound) -> Round:
     )
 
 
-def test_a_round_waits_for_the_site_that_is_slowest_in_all() -> None:
-    # a: 5 + 1 = 6; b: 4 + 3 = 7, so b, though a trains longer; 10 − 7 − 1 = 2 remain
-    found = seconds_of(one_round(10.0, a=work(5, 1), b=work(4, 3)))
-    assert found == Seconds(whole=10, train=4, protect=3, add=1, rest=2)
+def test_a_round_waits_for_the_site_with_the_largest_sum() -> None:
+    # a: 5 + 1 = 6; b: 4 + 3 = 7, so b, although a trains longer; the rest is 10 − 7 − 1 = 2
+    assert seconds_of(one_round(10.0, a=work(5, 1), b=work(4, 3))) == Seconds(
+        whole=10, train=4, protect=3, add=1, rest=2
+    )
 
 
 def test_a_round_without_sites_and_clocks_that_disagree() -> None:
@@ -40,9 +41,9 @@ def test_costs_are_means_over_runs_that_finished(results: Results) -> None:
     assert (local.strategy, local.runs, local.rounds, local.seconds) == ("local", 2, 0, 5.0)
     assert local.per_round is None
     assert (local.bytes_up, local.bytes_down, local.megabits) == (0, 0, 0)
-    # one round of 2 s: 1 trained, 0.5 protected, 0.1 added, 0.4 remain
+    # one round of 2 s: training 1, protection 0.5, addition 0.1, so the rest is 0.4
     assert central.per_round == Seconds(2.0, 1.0, 0.5, 0.1, pytest.approx(0.4))
-    # 1 MB up and 2 down over 3 sites; what pooling shares are the images
+    # 1 MB up and 2 MB down over 3 sites; pooling exchanges the images
     assert central.bytes_up == pytest.approx(1e6 / 3)
     assert central.bytes_down == pytest.approx(2e6 / 3)
     assert central.megabits == 0
@@ -60,7 +61,7 @@ def test_costs_are_means_over_runs_that_finished(results: Results) -> None:
     assert fedavg.megabits == pytest.approx(69)
 
 
-def test_pooling_moves_every_training_image_once(results: Results) -> None:
+def test_pooling_sends_every_training_image_once(results: Results) -> None:
     sites = {
         n: site.model_copy(update={"train_bytes": 1_000_000}) for n, site in results.sites.items()
     }

@@ -7,8 +7,8 @@ import pytest
 
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report.comparisons import Comparison
-from ucadi_flwr.report.figures.calibration import reliability_curves
-from ucadi_flwr.report.figures.lines import looks
+from ucadi_flwr.report.figures.lines import line_styles
+from ucadi_flwr.report.figures.reliability import reliability_curves
 from ucadi_flwr.report.figures.roc import BANDS, NAMED_READERS, roc_curves
 from ucadi_flwr.results.analysis import CalibrationBin, Roc
 
@@ -51,14 +51,16 @@ def test_few_strategies_have_bands_and_of_many_the_reference(
     few, many = several(of, BANDS), several(of, BANDS + 1)
     assert bands(svg, few) == BANDS
     assert bands(svg, many) == 1
-    assert "Bands: pointwise 95\N{NO-BREAK SPACE}% intervals" in roc_curves(few)[0].caption
     assert (
-        "Band: the pointwise 95\N{NO-BREAK SPACE}% interval over cases of fedavg"
+        "Bands: pointwise 95\N{NO-BREAK SPACE}% confidence intervals" in roc_curves(few)[0].caption
+    )
+    assert (
+        "Band: the pointwise 95\N{NO-BREAK SPACE}% confidence interval of fedavg"
         in roc_curves(many)[0].caption
     )
 
 
-def test_a_band_that_is_not_known_is_not_drawn(of: SimpleNamespace, svg: SimpleNamespace) -> None:
+def test_an_undefined_band_is_not_drawn(of: SimpleNamespace, svg: SimpleNamespace) -> None:
     roc = Roc(fpr=[0, 1], tpr=[0, 1], low=[None, None], high=[None, None])
     one = Comparison(of.analysis([of.tested("fedavg", ALL_SITES, "s", roc=roc)]), [])
     assert bands(svg, one) == 0
@@ -81,7 +83,9 @@ def test_readers_of_the_only_site(of: SimpleNamespace) -> None:
     assert "Hollow" in roc_curves(comparison)[0].caption
 
 
-def test_many_readers_are_not_told_apart(of: SimpleNamespace, svg: SimpleNamespace) -> None:
+def test_many_readers_share_one_entry_of_the_legend(
+    of: SimpleNamespace, svg: SimpleNamespace
+) -> None:
     reader = of.study("fedavg").readers[0]
     readers = [reader.model_copy(update={"reader": f"r{i}"}) for i in range(NAMED_READERS + 1)]
     study = of.study("fedavg").model_copy(update={"readers": readers})
@@ -113,9 +117,7 @@ def test_no_curves_no_figure(of: SimpleNamespace) -> None:
     assert reliability_curves(comparison) == []
 
 
-def test_bins_are_marks_whose_size_tells_their_cases(
-    of: SimpleNamespace, svg: SimpleNamespace
-) -> None:
+def test_larger_marks_are_bins_with_more_cases(of: SimpleNamespace, svg: SimpleNamespace) -> None:
     bins = [
         CalibrationBin(score=0.0, fraction=0.1, cases=90),
         CalibrationBin(score=0.5, fraction=0.5, cases=0),
@@ -124,13 +126,13 @@ def test_bins_are_marks_whose_size_tells_their_cases(
     one = Comparison(of.analysis([of.tested("fedavg", ALL_SITES, "s", calibration=bins)]), [])
     (drawing,) = reliability_curves(one)
     line, *_ = svg.paths(svg.parse(drawing), stroke_width="0.8", stroke="#000000")
-    assert len(line) == 2  # the empty bin has no place
+    assert len(line) == 2  # the empty bin is not drawn
     assert line[0][0] < line[1][0]
     assert line[0][1] > line[1][1]
-    assert "of all seeds" in drawing.caption
+    assert "all seeds together" in drawing.caption
     alone = one.analysis.tested[0].model_copy(update={"seeds": [0]})
     (drawing,) = reliability_curves(Comparison(of.analysis([alone]), []))
-    assert "of all seeds" not in drawing.caption
+    assert "all seeds together" not in drawing.caption
 
 
 def test_a_strategy_without_bins_at_one_site(of: SimpleNamespace, svg: SimpleNamespace) -> None:
@@ -140,12 +142,12 @@ def test_a_strategy_without_bins_at_one_site(of: SimpleNamespace, svg: SimpleNam
         assert {"s, n = 100", "t, n = 100", "fedavg", "x"} <= set(svg.texts(svg.parse(drawing)))
 
 
-def test_looks_are_unlike_and_the_reference_is_solid_black() -> None:
+def test_line_styles_differ_and_the_reference_is_solid_black() -> None:
     names = [f"x{i}" for i in range(12)]
-    found = looks([*names, "fedavg"], "fedavg")
-    assert next(iter(found)) == "fedavg"
-    assert (found["fedavg"].colour, found["fedavg"].dashes) == ("#000000", "-")
-    assert len({(look.colour, str(look.dashes)) for look in found.values()}) == 13
-    for one, other in pairwise(found.values()):
+    styles = line_styles([*names, "fedavg"], "fedavg")
+    assert next(iter(styles)) == "fedavg"
+    assert (styles["fedavg"].colour, styles["fedavg"].dashes) == ("#000000", "-")
+    assert len({(style.colour, str(style.dashes)) for style in styles.values()}) == 13
+    for one, other in pairwise(styles.values()):
         assert one.dashes != other.dashes  # also without colour
         assert one.marker != other.marker

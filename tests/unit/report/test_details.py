@@ -10,7 +10,7 @@ from ucadi_flwr.report.comparisons import Comparison
 from ucadi_flwr.results.analysis import Analysis
 
 
-def test_binned_less_exact(comparison: Comparison) -> None:
+def test_binned_minus_exact(comparison: Comparison) -> None:
     rows = details.binned(comparison)
     assert [(row.strategy, row.where) for row in rows] == [
         ("local", "all sites"),
@@ -21,7 +21,7 @@ def test_binned_less_exact(comparison: Comparison) -> None:
     assert rows[1].difference == pytest.approx(-0.001)
 
 
-def test_the_largest_gap_keeps_its_sign(of: SimpleNamespace) -> None:
+def test_the_largest_difference_keeps_its_sign(of: SimpleNamespace) -> None:
     auc = of.estimate(0.5)
     tests = [
         of.tested("x", ALL_SITES, ALL_SITES, auc, auc_binned=0.501),
@@ -93,20 +93,20 @@ def test_differences_under_their_measure_unit_and_method(comparison: Comparison)
 
 def test_test_sets_without_a_curve(comparison: Comparison, of: SimpleNamespace) -> None:
     assert details.without_curve(comparison) == ["b"]
-    assert details.has_gaps(comparison)
-    assert details.all_together(comparison)
-    assert not details.held_out(comparison)
+    assert details.has_undefined_auc(comparison)
+    assert details.ranks_local_models_together(comparison)
+    assert not details.has_held_out(comparison)
     only = Comparison(of.analysis([of.tested("fedavg", ALL_SITES, "a", held_out=True)]), [])
     assert details.without_curve(only) == []
-    assert not details.has_gaps(only)
-    assert not details.all_together(only)
-    assert details.held_out(only)
+    assert not details.has_undefined_auc(only)
+    assert not details.ranks_local_models_together(only)
+    assert details.has_held_out(only)
 
 
-def test_readers_are_named_once(analysis: Analysis) -> None:
+def test_each_reader_has_one_row(analysis: Analysis) -> None:
     rows = details.reader_rows(analysis.readers)
     assert [row.reader.reader for row in rows] == ["A", "B", "majority"]
-    assert {name: found.p for name, found in rows[0].against.items()} == {
+    assert {name: reader.p for name, reader in rows[0].against.items()} == {
         "fedavg": 0.03,
         "ucadi": None,
     }

@@ -1,4 +1,4 @@
-"""results.json and analysis.json: what is read is checked, and an error is one line."""
+"""results.json and analysis.json are checked when they are read, and an error is one line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,9 @@ from ucadi_flwr.results.experiment import Results, read_results, write_results
 Reader = Callable[[Path], Any]
 
 
-def test_what_was_written_is_read(results: Results, analysis: Analysis, tmp_path: Path) -> None:
+def test_documents_are_read_as_they_were_written(
+    results: Results, analysis: Analysis, tmp_path: Path
+) -> None:
     write_results(tmp_path / "results.json", results)
     write_analysis(tmp_path / "analysis.json", analysis)
     assert read_results(tmp_path / "results.json") == results
@@ -24,11 +26,11 @@ def test_what_was_written_is_read(results: Results, analysis: Analysis, tmp_path
 
 @pytest.mark.parametrize("read", [read_results, read_analysis])
 def test_errors_name_the_file_and_the_place(read: Reader, tmp_path: Path) -> None:
-    path = tmp_path / "found.json"
-    with pytest.raises(DataError, match=r"found\.json: No such file"):
+    path = tmp_path / "document.json"
+    with pytest.raises(DataError, match=r"document\.json: No such file"):
         read(path)
     path.write_text('{"schema_version": 2}')
-    with pytest.raises(DataError, match=r"found\.json: schema_version: Input should be 1"):
+    with pytest.raises(DataError, match=r"document\.json: schema_version: Input should be 1"):
         read(path)
 
 
@@ -36,7 +38,7 @@ def test_errors_name_the_file_and_the_place(read: Reader, tmp_path: Path) -> Non
 def test_a_file_that_is_too_large_is_not_read(
     read: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "found.json"
+    path = tmp_path / "document.json"
     path.write_text("x" * 11)
     monkeypatch.setattr(results_module, "RESULTS_BYTES", 10)
     with pytest.raises(DataError, match="larger than 10 bytes"):

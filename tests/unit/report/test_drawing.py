@@ -1,4 +1,4 @@
-"""Figures as SVG and as files: names, ids, words, the same bytes."""
+"""Figures as SVG and as files: names, ids, texts, the same bytes."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -8,10 +8,11 @@ from types import SimpleNamespace
 
 import matplotlib
 import pytest
+from helpers.read_page import drawings_of
 from PIL import Image
 
 from ucadi_flwr.report.comparisons import Comparison
-from ucadi_flwr.report.figures import draw, write_figures
+from ucadi_flwr.report.figures import write_figures
 from ucadi_flwr.report.figures.drawing import shorten, tick
 from ucadi_flwr.report.figures.forest import forest_plots
 from ucadi_flwr.results.analysis import Analysis
@@ -38,9 +39,9 @@ def test_names_are_text_whatever_they_hold(
     results = make([*strategies, "x"], sites)
     tests = [of.tested(name, "all", site) for name in strategies for site in sites]
     tests += [of.tested("x", site, site) for site in sites]
-    found = [of.difference("x", strategies[0], site, of.estimate(0.1)) for site in sites]
-    analysis = of.analysis(tests, differences=found, reference=strategies[0])
-    drawings = draw(results, analysis)
+    differences = [of.difference("x", strategies[0], site, of.estimate(0.1)) for site in sites]
+    analysis = of.analysis(tests, differences=differences, reference=strategies[0])
+    drawings = drawings_of(results, analysis)
     words = {drawing.name: svg.texts(svg.parse(drawing)) for drawing in drawings}
     for name in strategies:
         for key in ("cross-site", "learning", "roc", "calibration"):
@@ -53,16 +54,18 @@ def test_names_are_text_whatever_they_hold(
         assert f"{shown}, 100 cases" in words["forest-auc"]
         for key in ("roc", "calibration"):
             assert f"{shown}, n = 100" in words[key]
-    assert f"AUC less that of {strategies[0]}" in words["forest-auc"]
+    assert f"difference in AUC from {strategies[0]}" in words["forest-auc"]
     assert not any("<script" in drawing.svg() for drawing in drawings)
     for path in drawings[0].write(tmp_path)[:1]:
         ET.parse(path)  # noqa: S314 - our own figure
 
 
-def test_words_that_xml_cannot_hold_are_replaced(svg: SimpleNamespace, of: SimpleNamespace) -> None:
-    found = [of.difference("x", "bell\a", "s", of.estimate(0.1))]
+def test_characters_that_xml_forbids_are_replaced(
+    svg: SimpleNamespace, of: SimpleNamespace
+) -> None:
+    differences = [of.difference("x", "bell\a", "s", of.estimate(0.1))]
     tests = [of.tested("x", "all", "s")]
-    analysis = of.analysis(tests, differences=found, reference="bell\a")
+    analysis = of.analysis(tests, differences=differences, reference="bell\a")
     (drawing,) = forest_plots(Comparison(analysis, []))
     assert svg.parse(drawing).findtext("title") == "Differences in AUC from bell\ufffd"
 
@@ -71,10 +74,11 @@ def test_words_that_xml_cannot_hold_are_replaced(svg: SimpleNamespace, of: Simpl
 def written(
     fair: Results, analysis: Analysis, tmp_path_factory: pytest.TempPathFactory
 ) -> list[Path]:
-    return write_figures(fair, analysis, tmp_path_factory.mktemp("out") / "new" / "figures")
+    folder = tmp_path_factory.mktemp("out") / "new" / "figures"
+    return write_figures(drawings_of(fair, analysis), folder)
 
 
-def test_every_figure_is_written_twice(written: list[Path]) -> None:
+def test_every_figure_is_written_as_svg_and_png(written: list[Path]) -> None:
     assert [path.name for path in written] == [f"{n}.{s}" for n in NAMES for s in ("svg", "png")]
     assert sorted(written[0].parent.iterdir()) == sorted(written)
     for path in written:
@@ -97,30 +101,42 @@ def test_the_same_input_gives_the_same_bytes(
     fair: Results, analysis: Analysis, written: list[Path], tmp_path: Path
 ) -> None:
     first = [path.read_bytes() for path in written]
-    with matplotlib.rc_context({"axes.grid": True, "font.size": 30.0}):  # the user's own
-        second = [path.read_bytes() for path in write_figures(fair, analysis, tmp_path)]
-    assert first == second
+    with matplotlib.rc_context({"axes.grid": True, "font.size": 30.0}):  # a user's settings
+        again = write_figures(drawings_of(fair, analysis), tmp_path)
+    assert [path.read_bytes() for path in again] == first
 
 
-def test_what_an_earlier_call_left_goes_and_other_files_stay(fair: Results, tmp_path: Path) -> None:
+def test_the_page_and_the_files_show_one_drawing(
+    fair: Results, analysis: Analysis, written: list[Path], tmp_path: Path
+) -> None:
+    """Whatever is saved first: the layout is computed once."""
+    drawings = drawings_of(fair, analysis)
+    pictures = [drawing.svg() for drawing in drawings]
+    files = write_figures(drawings, tmp_path)
+    assert [drawing.svg() for drawing in drawings] == pictures
+    assert [path.read_bytes() for path in files] == [path.read_bytes() for path in written]
+
+
+def test_figures_of_an_earlier_call_are_removed_and_other_files_stay(
+    fair: Results, tmp_path: Path
+) -> None:
     for name in ("roc-2.svg", "roc-2.png", "forest-auc.svg", "rocket.png", "roc.txt", "a-roc.svg"):
         (tmp_path / name).write_text("old")
-    write_figures(fair, None, tmp_path)
+    write_figures(drawings_of(fair), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("a-roc.svg", "cross-site.png", "cross-site.svg", "learning.png", "learning.svg"),
-        *("roc.txt", "rocket.png"),
+        *("a-roc.svg", "learning.png", "learning.svg", "roc.txt", "rocket.png")
     ]
 
 
-def test_nothing_finished_no_figure(results: Results, tmp_path: Path) -> None:
+def test_without_a_finished_run_there_is_no_figure(results: Results) -> None:
     failed = [cell for cell in results.cells if cell.error is not None]
-    assert write_figures(results.model_copy(update={"cells": failed}), None, tmp_path) == []
+    assert drawings_of(results.model_copy(update={"cells": failed})) == []
 
 
 def test_ids_and_references_carry_the_figures_name(
     fair: Results, analysis: Analysis, svg: SimpleNamespace
 ) -> None:
-    for drawing in draw(fair, analysis):
+    for drawing in drawings_of(fair, analysis):
         root = svg.parse(drawing)
         ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
         assert len(set(ids)) == len(ids)

@@ -1,4 +1,4 @@
-"""TensorBoard's event files, read back; and what is said where it is not installed."""
+"""TensorBoard's event files, read back; and the error if it is not installed."""
 
 import sys
 from collections.abc import Callable
@@ -16,18 +16,18 @@ Make = Callable[..., Results]
 
 
 def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    found = EventAccumulator(str(folder))
-    found.Reload()
+    events = EventAccumulator(str(folder))
+    events.Reload()
     return {
-        tag: [(event.step, event.value) for event in found.Scalars(tag)]
-        for tag in found.Tags()["scalars"]
+        tag: [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
     }
 
 
 @pytest.fixture
 def dated(make: Make) -> Results:
-    found = make(["local", "fedavg"], ["a", "b c"], own=True)
-    return found.model_copy(update={"created": "2026-01-02T03:04:05+00:00"})
+    results = make(["local", "fedavg"], ["a", "b c"], own=True)
+    return results.model_copy(update={"created": "2026-01-02T03:04:05+00:00"})
 
 
 def test_every_finished_run_is_written_and_read_back(dated: Results, tmp_path: Path) -> None:
@@ -36,31 +36,31 @@ def test_every_finished_run_is_written_and_read_back(dated: Results, tmp_path: P
     runs = {str(path.parent.relative_to(tmp_path / "new")) for path in tmp_path.rglob("events*")}
     assert runs == {"local/seed0", "fedavg/seed0"}
     cell = dated.cells[1]
-    found = read(tmp_path / "new" / "fedavg" / "seed0")
+    values = read(tmp_path / "new" / "fedavg" / "seed0")
     rounds = cell.rounds
-    assert found["loss/mean"] == [(r.round, pytest.approx(r.loss)) for r in rounds]
-    assert found["loss/a"] == [(r.round, pytest.approx(r.sites["a"].loss)) for r in rounds]
-    assert found["bytes/up"] == [(r.round, r.bytes_up) for r in rounds]
-    assert found["bytes/down"] == [(r.round, r.bytes_down) for r in rounds]
-    assert found["seconds/round"] == [(r.round, pytest.approx(r.seconds)) for r in rounds]
-    assert {tag for tag in found if tag.startswith("seconds/")} == {
+    assert values["loss/mean"] == [(r.round, pytest.approx(r.loss)) for r in rounds]
+    assert values["loss/a"] == [(r.round, pytest.approx(r.sites["a"].loss)) for r in rounds]
+    assert values["bytes/up"] == [(r.round, r.bytes_up) for r in rounds]
+    assert values["bytes/down"] == [(r.round, r.bytes_down) for r in rounds]
+    assert values["seconds/round"] == [(r.round, pytest.approx(r.seconds)) for r in rounds]
+    assert {tag for tag in values if tag.startswith("seconds/")} == {
         *("seconds/round", "seconds/training", "seconds/protection", "seconds/adding")
     }
-    tests = {tag for tag in found if tag.startswith("test-auc")}
+    tests = {tag for tag in values if tag.startswith("test-auc")}
     assert len(tests) == sum(len(model.test) for model in cell.models)
-    assert all(found[tag] == [(rounds[-1].round, 0.875)] for tag in tests)
+    assert all(values[tag] == [(rounds[-1].round, 0.875)] for tag in tests)
 
 
-def test_time_is_that_of_the_rounds(dated: Results, tmp_path: Path) -> None:
+def test_wall_times_follow_the_seconds_of_the_rounds(dated: Results, tmp_path: Path) -> None:
     write_events(dated, tmp_path)
-    found = EventAccumulator(str(tmp_path / "fedavg" / "seed0"))
-    found.Reload()
-    times = [event.wall_time for event in found.Scalars("bytes/up")]
+    events = EventAccumulator(str(tmp_path / "fedavg" / "seed0"))
+    events.Reload()
+    times = [event.wall_time for event in events.Scalars("bytes/up")]
     seconds = [record.seconds for record in dated.cells[1].rounds]
     assert [b - a for a, b in pairwise(times)] == pytest.approx(seconds[1:])
 
 
-def test_what_the_server_did_not_learn_is_left_out(dated: Results, tmp_path: Path) -> None:
+def test_losses_that_the_server_does_not_know_are_left_out(dated: Results, tmp_path: Path) -> None:
     cell = dated.cells[1]
     silent = [
         record.model_copy(
@@ -76,12 +76,12 @@ def test_what_the_server_did_not_learn_is_left_out(dated: Results, tmp_path: Pat
     ]
     cells = [cell.model_copy(update={"rounds": silent})]
     write_events(dated.model_copy(update={"cells": cells}), tmp_path)
-    found = read(tmp_path / "fedavg" / "seed0")
-    assert not any(tag.startswith("loss") for tag in found)
-    assert "bytes/up" in found
+    values = read(tmp_path / "fedavg" / "seed0")
+    assert not any(tag.startswith("loss") for tag in values)
+    assert "bytes/up" in values
 
 
-def test_a_folder_that_holds_something_is_refused(dated: Results, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_empty_is_refused(dated: Results, tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("mine")
     for folder in (tmp_path, tmp_path / "note.txt"):
         with pytest.raises(DataError, match="is not an empty folder"):
@@ -89,7 +89,7 @@ def test_a_folder_that_holds_something_is_refused(dated: Results, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
 
 
-def test_without_tensorboard_one_line_says_what_to_install(
+def test_without_tensorboard_the_error_says_what_to_install(
     dated: Results,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -104,6 +104,7 @@ def test_without_tensorboard_one_line_says_what_to_install(
     with pytest.raises(SystemExit) as stopped:
         main()
     assert stopped.value.code == 2
-    said = capsys.readouterr().err
-    assert said == "error: TensorBoard is not installed: pip install ucadi-flwr[tensorboard]\n"
+    assert capsys.readouterr().err == (
+        "error: TensorBoard is not installed: pip install ucadi-flwr[tensorboard]\n"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]

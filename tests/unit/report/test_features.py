@@ -1,4 +1,4 @@
-"""The page's pictures of features: panels, words, and what stands in their place."""
+"""The pictures of features on the page: panels, texts, and the note if there is no picture."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.read_page import page_of
 
 from ucadi_flwr.report.comparisons import Comparison
-from ucadi_flwr.report.figures.features import features
-from ucadi_flwr.report.page import render
+from ucadi_flwr.report.figures.scatter import feature_plots
 from ucadi_flwr.results.analysis import Analysis, Embedding
 from ucadi_flwr.results.experiment import Results
 
@@ -35,13 +35,13 @@ def embedding(strategy: str, cases: int = 30, picture: bool = True, **more: Any)
     )
 
 
-def with_features(analysis: Analysis, *found: Embedding) -> Analysis:
-    return analysis.model_copy(update={"embeddings": list(found)})
+def with_features(analysis: Analysis, *embeddings: Embedding) -> Analysis:
+    return analysis.model_copy(update={"embeddings": list(embeddings)})
 
 
 def test_two_panels_have_the_same_points(analysis: Analysis, svg: SimpleNamespace) -> None:
     comparison = Comparison(with_features(analysis, embedding("fedavg")), ["fedavg"])
-    (drawing,) = features(comparison, ["healthy", "covid"])
+    (drawing,) = feature_plots(comparison, ["healthy", "covid"])
     root = svg.parse(drawing)
     assert [w for w in svg.texts(root) if w] == [
         *("fedavg, by class: silhouette .25", "healthy", "covid"),
@@ -50,21 +50,21 @@ def test_two_panels_have_the_same_points(analysis: Analysis, svg: SimpleNamespac
     uses = list(root.iter("use"))
     assert len(uses) == 2 * 30 + 4  # and the legends' points
     assert len({use.get("href") for use in uses}) == 2  # markers of the groups
-    assert "fedavg, seed 0: 30 test cases, by the 120 features" in drawing.caption
+    assert "fedavg, seed 0: 30 test cases, placed by the 120 features" in drawing.caption
     assert "perplexity 9.67" in drawing.caption
-    assert "how far groups are apart" in drawing.caption
+    assert "The distances between groups" in drawing.caption
 
 
-def test_a_draw_is_told(analysis: Analysis) -> None:
+def test_the_caption_says_that_cases_were_drawn(analysis: Analysis) -> None:
     comparison = Comparison(with_features(analysis, embedding("fedavg", of=1234)), ["fedavg"])
-    (drawing,) = features(comparison, ["healthy", "covid"])
-    assert "30 of 1,234 test cases, drawn, by" in drawing.caption
+    (drawing,) = feature_plots(comparison, ["healthy", "covid"])
+    assert "30 test cases (drawn at random from 1,234), placed by" in drawing.caption
 
 
-def test_many_classes_and_sites_are_told_apart(analysis: Analysis, svg: SimpleNamespace) -> None:
+def test_many_sites_are_all_in_the_legend(analysis: Analysis, svg: SimpleNamespace) -> None:
     names = [f"s{i}" for i in range(9)]
-    found = embedding("fedavg", 36, sites=names, site=[i % 9 for i in range(36)])
-    (drawing,) = features(Comparison(with_features(analysis, found), ["fedavg"]), ["h", "c"])
+    nine = embedding("fedavg", 36, sites=names, site=[i % 9 for i in range(36)])
+    (drawing,) = feature_plots(Comparison(with_features(analysis, nine), ["fedavg"]), ["h", "c"])
     root = svg.parse(drawing)
     assert set(names) <= set(svg.texts(root))
 
@@ -73,23 +73,25 @@ def test_many_classes_and_sites_are_told_apart(analysis: Analysis, svg: SimpleNa
 def page(fair: Results, analysis: Analysis, read: Callable[[str], Any]) -> Any:
     few = embedding("ucadi", 12, picture=False, silhouette_site=None)
     same = embedding("local", 25, picture=False)
-    return read(render(fair, with_features(analysis, embedding("fedavg"), few, same)))
+    return read(page_of(fair, with_features(analysis, embedding("fedavg"), few, same)))
 
 
-def test_the_numbers_stand_beside_the_picture(page: Any) -> None:
-    assert page.table("Mean silhouette of the same features") == [
+def test_the_table_has_the_silhouettes(page: Any) -> None:
+    assert page.table("Mean silhouette of the features") == [
         ["Strategy", "Seed", "Cases", "Features", "By class", "By site"],
         ["fedavg", "0", "30", "120", ".25", "−.03"],
         ["ucadi", "0", "12", "120", ".25", "–"],
         ["local", "0", "25", "120", ".25", "−.03"],
     ]
-    assert "What the models see alike" in page.text
+    assert "Test cases with similar features" in page.text
 
 
-def test_where_there_is_no_picture_the_page_says_why(page: Any) -> None:
-    assert "No picture of ucadi: 12 cases are too few, as any few points look like" in page.text
-    assert "No picture of local: its 25 cases have the same features." in page.text
+def test_the_page_says_why_there_is_no_picture(page: Any) -> None:
+    assert (
+        "No picture of ucadi: 12 cases are too few, because any few points look like" in page.text
+    )
+    assert "No picture of local: its 25 cases all have the same features." in page.text
 
 
 def test_without_features_there_is_no_section(html: str) -> None:
-    assert "What the models see alike" not in html
+    assert "Test cases with similar features" not in html

@@ -1,4 +1,4 @@
-"""Forest plots: every difference at its place, with its words beside it."""
+"""Forest plots: every difference in its place, with its text beside it."""
 
 from types import SimpleNamespace
 
@@ -6,20 +6,22 @@ import pytest
 
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report.comparisons import Comparison
-from ucadi_flwr.report.figures.forest import LINES, _limit, forest_plots
+from ucadi_flwr.report.figures.forest import ROWS, _limit, forest_plots
 
 
-def one(of: SimpleNamespace, *differences: object, names: tuple[str, ...] = ()) -> Comparison:
+def comparison_of(
+    of: SimpleNamespace, *differences: object, names: tuple[str, ...] = ()
+) -> Comparison:
     tests = [of.tested(name, ALL_SITES, "s") for name in ("fedavg", "x", *names)]
     return Comparison(of.analysis(tests, differences=list(differences)), [])
 
 
-def test_lines_stand_under_their_test_set(comparison: Comparison, svg: SimpleNamespace) -> None:
+def test_rows_are_below_their_test_set(comparison: Comparison, svg: SimpleNamespace) -> None:
     auc, accuracy = forest_plots(comparison)
     assert (auc.name, accuracy.name) == ("forest-auc", "forest-accuracy")
     words = [row for row in svg.rows(svg.parse(auc)) if any(char.isalpha() for char in row[0])]
     assert words == [
-        ["strategies", "difference (95\N{NO-BREAK SPACE}% CI)", "p, corrected"],
+        ["strategies", "difference (95\N{NO-BREAK SPACE}% CI)", "corrected p"],
         ["all sites, 100 cases"],
         ["local − fedavg", "−.050 (−.070 to −.030)", "< .001"],
         ["ucadi − fedavg", "+.001 (−.004 to .006)", "1"],
@@ -30,20 +32,20 @@ def test_lines_stand_under_their_test_set(comparison: Comparison, svg: SimpleNam
     ]
 
 
-def test_against_the_reference_alone_its_name_is_left_out(
+def test_the_axis_names_the_reference_if_all_differences_are_from_it(
     comparison: Comparison, svg: SimpleNamespace
 ) -> None:
     _, accuracy = forest_plots(comparison)
     words = svg.texts(svg.parse(accuracy))
     assert "local" in words
-    assert "accuracy less that of fedavg" in words
+    assert "difference in accuracy from fedavg" in words
     assert "strategy" in words
     assert accuracy.title == "Differences in accuracy from fedavg"
 
 
-def test_marks_lie_where_the_figures_are(of: SimpleNamespace, svg: SimpleNamespace) -> None:
+def test_marks_are_at_the_values(of: SimpleNamespace, svg: SimpleNamespace) -> None:
     low, high = of.estimate(-0.02, -0.04, 0.0), of.estimate(0.02, 0.0, 0.04)
-    comparison = one(
+    comparison = comparison_of(
         of, of.difference("x", "fedavg", "s", low), of.difference("y", "fedavg", "s", high)
     )
     (drawing,) = forest_plots(comparison)
@@ -56,12 +58,14 @@ def test_marks_lie_where_the_figures_are(of: SimpleNamespace, svg: SimpleNamespa
     assert first[0][1] < second[0][1]
 
 
-def test_filled_is_shown_and_hollow_is_not(of: SimpleNamespace, svg: SimpleNamespace) -> None:
+def test_a_mark_is_filled_if_a_difference_was_shown(
+    of: SimpleNamespace, svg: SimpleNamespace
+) -> None:
     shown = of.difference("x", "fedavg", "s", of.estimate(0.02, 0.01, 0.03), 0.001, 0.01)
     not_shown = of.difference("x", "fedavg", "s", of.estimate(0.02, 0.01, 0.03), 0.02, 0.1)
     fills = []
     for difference in (shown, not_shown):
-        root = svg.parse(forest_plots(one(of, difference))[0])
+        root = svg.parse(forest_plots(comparison_of(of, difference))[0])
         uses = [svg.style(use, "fill", "#000000") for use in root.iter("use")]
         fills.append("#ffffff" in uses)
     assert fills == [False, True]
@@ -72,43 +76,49 @@ def test_a_very_wide_interval_is_cut_with_an_arrow(of: SimpleNamespace) -> None:
         of.difference(f"s{i}", "fedavg", "s", of.estimate(0.0, -0.01, 0.01)) for i in range(4)
     ]
     wide = of.difference("x", "fedavg", "s", of.estimate(0.3, -0.5, 0.9))
-    (drawing,) = forest_plots(one(of, *narrow, wide))
-    assert "Arrows: the interval goes on." in drawing.caption
+    (drawing,) = forest_plots(comparison_of(of, *narrow, wide))
+    assert "Arrow: the interval is longer than drawn." in drawing.caption
     assert 0.3 < _limit([*narrow, wide]) < 0.9
-    assert "Arrows" not in forest_plots(one(of, *narrow))[0].caption
+    assert "Arrow" not in forest_plots(comparison_of(of, *narrow))[0].caption
 
 
-@pytest.mark.parametrize("found", [(0.0, 0.0, 0.0), (0.01, None, None), (0.0, None, 0.01)])
+@pytest.mark.parametrize("values", [(0.0, 0.0, 0.0), (0.01, None, None), (0.0, None, 0.01)])
 def test_differences_without_width(
-    found: tuple[float, float | None, float | None], of: SimpleNamespace, svg: SimpleNamespace
+    values: tuple[float, float | None, float | None], of: SimpleNamespace, svg: SimpleNamespace
 ) -> None:
-    (drawing,) = forest_plots(one(of, of.difference("x", "fedavg", "s", of.estimate(*found))))
+    (drawing,) = forest_plots(
+        comparison_of(of, of.difference("x", "fedavg", "s", of.estimate(*values)))
+    )
     assert "x" in svg.texts(svg.parse(drawing))
 
 
-def test_what_is_not_defined_has_no_line(of: SimpleNamespace) -> None:
-    assert forest_plots(one(of, of.difference("x", "fedavg", "s", of.estimate(None)))) == []
-    assert forest_plots(one(of)) == []
+def test_an_undefined_difference_has_no_row(of: SimpleNamespace) -> None:
+    assert (
+        forest_plots(comparison_of(of, of.difference("x", "fedavg", "s", of.estimate(None)))) == []
+    )
+    assert forest_plots(comparison_of(of)) == []
 
 
 def test_a_test_set_that_only_differences_name(of: SimpleNamespace, svg: SimpleNamespace) -> None:
-    (drawing,) = forest_plots(one(of, of.difference("x", "fedavg", "gone", of.estimate(0.1))))
+    (drawing,) = forest_plots(
+        comparison_of(of, of.difference("x", "fedavg", "gone", of.estimate(0.1)))
+    )
     assert "gone" in svg.texts(svg.parse(drawing))
 
 
 @pytest.mark.parametrize(
     ("strategies", "sites", "parts"),
-    [(4, 3, 1), (13, 3, 1), (14, 3, 2), (LINES - 1, 1, 1), (LINES, 1, 2), (LINES, 2, 4)],
+    [(4, 3, 1), (13, 3, 1), (14, 3, 2), (ROWS - 1, 1, 1), (ROWS, 1, 2), (ROWS, 2, 4)],
 )
 def test_long_plots_continue_in_further_figures(
     strategies: int, sites: int, parts: int, of: SimpleNamespace, svg: SimpleNamespace
 ) -> None:
-    found = [
+    differences = [
         of.difference(f"x{i:02d}", "fedavg", f"s{k}", of.estimate(0.0, -0.01, 0.01))
         for k in range(sites)
         for i in range(strategies)
     ]
-    drawings = forest_plots(one(of, *found))
+    drawings = forest_plots(comparison_of(of, *differences))
     assert len(drawings) == parts
     words = [word for drawing in drawings for word in svg.texts(svg.parse(drawing))]
     assert sum(word.startswith("x") for word in words) == strategies * sites

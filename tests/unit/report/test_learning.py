@@ -1,4 +1,4 @@
-"""Learning curves: loss over rounds and over what was sent."""
+"""Learning curves: loss over rounds and over the data that was exchanged."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -6,17 +6,17 @@ from types import SimpleNamespace
 from ucadi_flwr.report import tables
 from ucadi_flwr.report.figures.drawing import Drawing
 from ucadi_flwr.report.figures.learning import learning_curves
-from ucadi_flwr.report.tables import Curve
+from ucadi_flwr.report.tables import LossCurve
 from ucadi_flwr.results.experiment import Results
 
 Make = Callable[..., Results]
 
 
 def drawn(results: Results) -> Drawing:
-    return learning_curves(tables.curves(results))
+    return learning_curves(tables.loss_curves(results))
 
 
-def test_curves_have_a_panel_a_strategy_and_tell_few_sites_apart(
+def test_each_strategy_has_a_panel_and_few_sites_have_their_own_lines(
     make: Make, svg: SimpleNamespace
 ) -> None:
     names = [f"fed{i}" for i in range(5)]
@@ -27,15 +27,15 @@ def test_curves_have_a_panel_a_strategy_and_tell_few_sites_apart(
     assert len(dashes - {""}) >= 2
 
 
-def test_curves_of_many_sites_are_one_bundle(make: Make, svg: SimpleNamespace) -> None:
+def test_the_lines_of_many_sites_look_the_same(make: Make, svg: SimpleNamespace) -> None:
     sites = [f"s{i}" for i in range(7)]
     words = svg.texts(svg.parse(drawn(make(["fedavg"], sites))))
     assert "each site" in words
     assert not set(sites) & set(words)
 
 
-def test_a_strategy_without_sites_has_its_mean_only(svg: SimpleNamespace) -> None:
-    words = svg.texts(svg.parse(learning_curves([Curve("central", [(1, 2.0)], {}, {})])))
+def test_a_strategy_without_sites_has_only_its_mean(svg: SimpleNamespace) -> None:
+    words = svg.texts(svg.parse(learning_curves([LossCurve("central", [(1, 2.0)], {}, {})])))
     assert "mean over sites" in words
     assert "each site" not in words
 
@@ -49,7 +49,7 @@ def test_rounds_are_whole_numbers(make: Make, svg: SimpleNamespace) -> None:
 
 
 def test_the_highest_line_is_the_highest_loss(svg: SimpleNamespace) -> None:
-    root = svg.parse(learning_curves([Curve("fedavg", [(1, 2.0), (2, 1.0)], {}, {})]))
+    root = svg.parse(learning_curves([LossCurve("fedavg", [(1, 2.0), (2, 1.0)], {}, {})]))
     (x1, y1), (x2, y2) = svg.paths(root, stroke_width="1.8")[0]
     assert x1 < x2
     assert y1 < y2  # SVG's y runs down
@@ -59,21 +59,25 @@ def test_the_axis_above_has_megabytes_of_one_site(svg: SimpleNamespace) -> None:
     losses = [(number, 1.0) for number in (1, 2, 3, 4)]
     sent = {number: 1.5 * number for number in (1, 2, 3, 4)}
     curves = [
-        Curve("fedavg", losses, {}, sent),
-        Curve("local", losses, {"a": losses}, {}),
-        Curve("central", losses, {}, {}),
+        LossCurve("fedavg", losses, {}, sent),
+        LossCurve("local", losses, {"a": losses}, {}),
+        LossCurve("central", losses, {}, {}),
     ]
-    one = learning_curves(curves)
-    words = svg.texts(svg.parse(one))
-    assert "MB a site" in words
+    drawing = learning_curves(curves)
+    words = svg.texts(svg.parse(drawing))
+    assert "MB per site" in words
     assert {"1.5", "3", "4.5", "6"} <= set(words)
     assert words.count("nothing is shared") == words.count("images are pooled") == 1
-    assert "Above a panel" in one.caption
+    assert "Scale above a panel" in drawing.caption
 
 
-def test_many_rounds_have_few_ticks_and_a_short_run_its_last(svg: SimpleNamespace) -> None:
-    long = Curve("long", [(n, 1.0) for n in range(1, 41)], {}, {n: 1.5 * n for n in range(1, 41)})
-    short = Curve("short", [(1, 1.0), (2, 1.0)], {}, {1: 1.25, 2: 2.5})
+def test_many_rounds_have_few_ticks_and_a_short_run_has_its_last_round(
+    svg: SimpleNamespace,
+) -> None:
+    long = LossCurve(
+        "long", [(n, 1.0) for n in range(1, 41)], {}, {n: 1.5 * n for n in range(1, 41)}
+    )
+    short = LossCurve("short", [(1, 1.0), (2, 1.0)], {}, {1: 1.25, 2: 2.5})
     words = svg.texts(svg.parse(learning_curves([long, short])))
     assert {"15", "30", "22.5", "45", "2.5"} <= set(words)
     assert not {"1", "39", "1.25"} & set(words)
@@ -82,20 +86,21 @@ def test_many_rounds_have_few_ticks_and_a_short_run_its_last(svg: SimpleNamespac
 def test_gigabytes_and_rounds_that_were_not_run(svg: SimpleNamespace) -> None:
     losses = [(number, 1.0) for number in (1, 2, 3, 4)]
     words = svg.texts(
-        svg.parse(learning_curves([Curve("fedavg", losses, {}, {1: 500.0, 2: 1250.0})]))
+        svg.parse(learning_curves([LossCurve("fedavg", losses, {}, {1: 500.0, 2: 1250.0})]))
     )
-    assert "GB a site" in words
+    assert "GB per site" in words
     assert words.count("1.25") == 1  # above round 2; there is none above round 4
     assert words.count("4") == 1
 
 
-def test_nothing_is_said_of_bytes_if_nothing_was_sent(svg: SimpleNamespace) -> None:
-    one = learning_curves([Curve("local", [(1, 1.0)], {}, {1: 0.0})])
-    assert "Above a panel" not in one.caption
-    assert not any("a site" in word or "shared" in word for word in svg.texts(svg.parse(one)))
+def test_without_data_there_is_no_second_axis(svg: SimpleNamespace) -> None:
+    drawing = learning_curves([LossCurve("local", [(1, 1.0)], {}, {1: 0.0})])
+    assert "Scale above a panel" not in drawing.caption
+    words = svg.texts(svg.parse(drawing))
+    assert not any("per site" in word or "shared" in word for word in words)
 
 
-def test_the_caption_tells_of_seeds_if_there_are_several() -> None:
-    curves = [Curve("local", [(1, 1.0)], {}, {})]
+def test_the_caption_mentions_seeds_only_if_there_are_several() -> None:
+    curves = [LossCurve("local", [(1, 1.0)], {}, {})]
     assert "over seeds" in learning_curves(curves, over_seeds=True).caption
     assert "over seeds" not in learning_curves(curves).caption

@@ -1,13 +1,13 @@
-"""The page with an analysis: intervals, comparisons, readers, in the order of importance."""
+"""The page with an analysis: intervals, comparisons and readers, in order of importance."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from helpers.read_page import page_of
 
 from ucadi_flwr.recipes.base import ALL_SITES
-from ucadi_flwr.report.page import render
 from ucadi_flwr.results.analysis import Analysis, Estimate
 from ucadi_flwr.results.experiment import Results
 
@@ -27,7 +27,7 @@ def test_the_summary_has_means_intervals_and_marks(page: Any) -> None:
             *("a 60 cases 40 positive", "b 40 cases 40 positive"),
         ],
         [
-            *("local each at its own site", "2", "▼ .880 ± .010 (.830–.930)"),
+            *("local each site’s own model", "2", "▼ .880 ± .010 (.830–.930)"),
             *(".880 ± .010 (.830–.930)", "–"),
         ],
         ["fedavg reference", "2", ".900 ± .010 (.850–.950)", ".900 ± .010 (.850–.950)", "–"],
@@ -35,14 +35,14 @@ def test_the_summary_has_means_intervals_and_marks(page: Any) -> None:
     ]
 
 
-def test_the_answers_follow_the_summary_and_come_before_everything_else(page: Any) -> None:
+def test_sections_are_in_order_of_importance(page: Any) -> None:
     places = [
         page.text.index(words)
         for words in (
             "Table 1. AUC for covid",
-            "local against fedavg on all 100 cases: AUC −.050",
-            "ucadi against fedavg on all 100 cases: AUC +.001",
-            "site b has positives only",
+            "local compared with fedavg on all 100 cases: difference in AUC −.050",
+            "ucadi compared with fedavg on all 100 cases: difference in AUC +.001",
+            "site b has only positive cases",
             "Figure 1. Differences in AUC",
             "Figure 2. Differences in accuracy",
             "Figure 3. ROC curves",
@@ -50,11 +50,11 @@ def test_the_answers_follow_the_summary_and_come_before_everything_else(page: An
             "Figure 5. Training loss",
             "Decisions for covid",
             "Figure 6. Reliability",
-            "A real site sends counts",
-            "Readers and the models",
-            "One run",
+            "In a real federation, sites send",
+            "Readers and the decisions of the models",
+            "Costs of one run",
             "Cases by site",
-            "Every difference",
+            "first strategy minus second strategy",
             "Created",
         )
     ]
@@ -75,16 +75,16 @@ def test_the_cross_site_table_has_the_intervals(page: Any) -> None:
     ]
 
 
-def test_decisions_are_told_per_scan_and_per_patient(page: Any) -> None:
+def test_decisions_are_shown_per_scan_and_per_patient(page: Any) -> None:
     head, group, local, fedavg, patients, *_ = page.table("Decisions for covid")
     assert head == [
         *("Strategy", "Sensitivity", "Specificity", "Precision", "FPR", "F1", "Accuracy")
     ]
     assert group == ["all sites 100 cases of 90 patients, 40 positive"]
-    figures = [".110", ".220", ".330", ".440", ".550", ".660"]
-    assert local == ["local per scan", *figures]
-    assert fedavg == ["fedavg per scan", *figures]
-    assert patients == ["fedavg per patient", *figures]
+    measures = [".110", ".220", ".330", ".440", ".550", ".660"]
+    assert local == ["local per scan", *measures]
+    assert fedavg == ["fedavg per scan", *measures]
+    assert patients == ["fedavg per patient", *measures]
 
 
 def test_confusion_is_by_true_class_and_test_set(page: Any) -> None:
@@ -95,7 +95,7 @@ def test_confusion_is_by_true_class_and_test_set(page: Any) -> None:
         ["local", "healthy", *("50", "10") * 3],
         ["covid", *("5", "35") * 3],
     ]
-    assert "the AUC of each against the other is the one of the first table" in page.text
+    assert "With two classes, both have the same AUC" in page.text
 
 
 def test_more_classes_have_their_aucs(fair: Results, read: Read, of: SimpleNamespace) -> None:
@@ -106,7 +106,7 @@ def test_more_classes_have_their_aucs(fair: Results, read: Read, of: SimpleNames
         of.tested("fedavg", ALL_SITES, "a", auc_by_class=each),
         of.tested("fedavg", ALL_SITES, "b"),
     ]
-    page = read(render(fair.model_copy(update={"task": task}), of.analysis(tests)))
+    page = read(page_of(fair.model_copy(update={"task": task}), of.analysis(tests)))
     assert page.table("AUC of each class") == [
         ["Strategy", *classes],
         ["a 100 cases"],
@@ -120,21 +120,21 @@ def test_calibration_and_binned_auc(page: Any) -> None:
     calibration = page.table("Expected calibration error")
     assert calibration[1:3] == [["ECE"], ["local", *[".770"] * 3]]
     assert calibration[5:7] == [["Brier score"], ["local", *[".880"] * 3]]
-    assert page.table("A real site")[2] == [
+    assert page.table("In a real federation")[2] == [
         *("fedavg", "all sites", ".90000", ".89900", "−.00100", "−.00100")
     ]
 
 
 def test_readers_with_their_ties(page: Any) -> None:
-    assert page.table("Readers and the models") == [
-        ["Who", "Cases", "Sensitivity", "Specificity", "Ties, for discussion"],
+    assert page.table("Readers and the decisions") == [
+        ["Reader or model", "Cases", "Sensitivity", "Specificity", "Ties (cases to discuss)"],
         ["fedavg, seed 0 model", "", ".875 (.800–.930)", ".750 (.600–.860)", ""],
         ["ucadi, seed 0 model", "", ".875 (.800–.930)", ".750 (.600–.860)", ""],
         ["A", "100", ".800 (.700–.900)", ".900", ""],
         ["B", "100", ".700", "–", ""],
         ["majority", "98", ".850", ".950", "2: case-3, case-7"],
     ]
-    assert page.table("Correct decisions") == [
+    assert page.table("correct decisions") == [
         ["Reader", "fedavg", "ucadi"],
         ["A", ".030 .060", "–"],
         ["B", "–", "–"],
@@ -143,17 +143,17 @@ def test_readers_with_their_ties(page: Any) -> None:
 
 
 def test_every_difference_is_listed(page: Any) -> None:
-    assert page.table("Every difference") == [
-        ["Strategies", "Tested at", "Difference", "95 % interval", "p", "p, corrected"],
+    assert page.table("All differences") == [
+        ["Strategies", "Tested at", "Difference", "95 % interval", "p", "Corrected p"],
         ["AUC, per scan: DeLong"],
-        ["local less fedavg", "all sites", "−.050", "−.070 to −.030", "< .001", "< .001"],
-        ["ucadi less fedavg", "all sites", "+.001", "−.004 to .006", ".71", "1"],
-        ["local less ucadi", "a", "−.030", "−.050 to −.010", ".002", ".010"],
-        ["ucadi less fedavg", "a", "+.020", ".010 to .030", ".001", ".004"],
+        ["local − fedavg", "all sites", "−.050", "−.070 to −.030", "< .001", "< .001"],
+        ["ucadi − fedavg", "all sites", "+.001", "−.004 to .006", ".71", "1"],
+        ["local − ucadi", "a", "−.030", "−.050 to −.010", ".002", ".010"],
+        ["ucadi − fedavg", "a", "+.020", ".010 to .030", ".001", ".004"],
         ["AUC, per patient: DeLong"],
-        ["ucadi less fedavg", "all sites", ".000", "–", "–", "–"],
+        ["ucadi − fedavg", "all sites", ".000", "–", "–", "–"],
         ["Accuracy, per scan: sign flips"],
-        ["local less fedavg", "all sites", "−.020 ± .004", "−.050 to .010", ".20", ".40"],
+        ["local − fedavg", "all sites", "−.020 ± .004", "−.050 to .010", ".20", ".40"],
     ]
 
 
@@ -161,48 +161,49 @@ def test_signs_are_explained_where_they_are_used(
     page: Any, make: Make, read: Read, of: SimpleNamespace
 ) -> None:
     one = of.tested("fedavg", ALL_SITES, "a", of.estimate(0.9), seeds=[0])
-    plain = read(render(make(["fedavg"], ["a"]), of.analysis([one]))).text
-    for sign in ("± Sample standard", "▲ ▼ Shown", "own site Every case", "– Not defined"):
+    plain = read(page_of(make(["fedavg"], ["a"]), of.analysis([one]))).text
+    for sign in ("± Sample standard", "▲ ▼ Shown", "own model Each case", "– Not defined"):
         assert sign in page.text
         assert sign not in plain
     assert "‡ Held out" not in page.text
     held_out = of.analysis([one.model_copy(update={"held_out": True})])
-    text = read(render(make(["fedavg"], ["a"]), held_out)).text
+    text = read(page_of(make(["fedavg"], ["a"]), held_out)).text
     assert "‡ Held out" in text
     assert ".900 ‡" in text
 
 
-def test_failed_runs_are_told_once(results: Results, read: Read, of: SimpleNamespace) -> None:
-    warnings = ["fedprox, seed 0 failed and is in no figure: x", "fedavg, seed 0 is rough"]
+def test_failed_runs_are_listed_once(results: Results, read: Read, of: SimpleNamespace) -> None:
+    warnings = ["fedprox, seed 0 failed and is in no result: x", "fedavg, seed 0 is imprecise"]
     analysis = of.analysis([of.tested("fedavg", ALL_SITES, "a")], warnings=warnings)
-    page = read(render(results, analysis))
-    assert "failed and is in no figure" not in page.text
-    assert "fedavg, seed 0 is rough" in page.text
+    page = read(page_of(results, analysis))
+    assert "failed and is in no result" not in page.text
+    assert "fedavg, seed 0 is imprecise" in page.text
+    assert page.text.index("Table 1.") < page.text.index("1 of 6 runs failed")
     assert page.tables[0][1:] == [
         ["local", "2", "not tested"],
         ["central", "1", "not tested"],
         ["fedavg reference", "2", ".900 ± .010 (.850–.950)"],
         ["fedprox", "0 of 1", "no run finished"],
     ]
-    assert "local against fedavg: not compared." in page.text
+    assert "local was not compared with fedavg on the 100 cases of a." in page.text
 
 
 def test_many_sites_continue_in_further_tables(make: Make, read: Read, of: SimpleNamespace) -> None:
     sites = [f"s{i:02d}" for i in range(7)]
     tests = [of.tested("fedavg", ALL_SITES, site, curves=False) for site in (*sites, ALL_SITES)]
-    page = read(render(make(["fedavg"], sites), of.analysis(tests)))
+    page = read(page_of(make(["fedavg"], sites), of.analysis(tests)))
     heads = [
         [cell.split()[0] for cell in table[0]]
         for caption, table in zip(page.captions, page.tables, strict=True)
         if "AUC for covid" in caption
     ]
     assert heads == [["Strategy", "Seeds", "all", *sites[:4]], ["Strategy", "Seeds", *sites[4:]]]
-    assert "The confusion matrices of the single sites are in analysis.json." in page.text
+    assert "The confusion matrices of the individual sites are in analysis.json." in page.text
     assert page.table("Cases by true class")[0][2:] == ["all sites"]
 
 
-def nothing(tested: Any) -> Any:
-    """The same test with everything that may be None or empty so."""
+def undefined(tested: Any) -> Any:
+    """The same test, with None or nothing wherever that is allowed."""
     return tested.model_copy(
         update={
             "figures": {name: Estimate(mean=None) for name in tested.figures},
@@ -215,11 +216,11 @@ def nothing(tested: Any) -> Any:
     )
 
 
-def test_a_page_of_nothing_but_none(fair: Results, analysis: Analysis, read: Read) -> None:
+def test_a_page_of_undefined_values(fair: Results, analysis: Analysis, read: Read) -> None:
     none = Estimate(mean=None)
     empty = analysis.model_copy(
         update={
-            "tested": [nothing(tested) for tested in analysis.tested],
+            "tested": [undefined(tested) for tested in analysis.tested],
             "differences": [
                 d.model_copy(update={"difference": none, "p": None, "p_holm": None})
                 for d in analysis.differences
@@ -245,17 +246,9 @@ def test_a_page_of_nothing_but_none(fair: Results, analysis: Analysis, read: Rea
         )
         for cell in fair.cells
     ]
-    page = read(render(fair.model_copy(update={"cells": silent}), empty))
+    page = read(page_of(fair.model_copy(update={"cells": silent}), empty))
     assert page.tables[0][2] == ["fedavg reference", "2", "–", "–", "–"]
     assert not {"None", "nan"} & set(page.words)
     assert "the difference in AUC is not defined" in page.text
     assert page.tags.count("svg") == 1  # the heat map, of no value
-    assert "No run finished a round of training whose loss is known." in page.text
-
-
-def test_an_analysis_of_no_test_leaves_its_warnings(
-    fair: Results, read: Read, of: SimpleNamespace
-) -> None:
-    page = read(render(fair, of.analysis([], warnings=["nothing was tested"])))
-    assert "nothing was tested" in page.text
-    assert "these figures have no intervals" in page.text
+    assert "No finished run has a known training loss." in page.text

@@ -1,4 +1,4 @@
-"""The page stands by itself: no request, no script, text stays text, the same bytes."""
+"""The page needs no other file: no request, no script, text stays text, the same bytes."""
 
 import os
 import re
@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from helpers.read_page import page_of
 
 from ucadi_flwr.report.page import render, write_report
 from ucadi_flwr.results.analysis import Analysis, read_analysis, write_analysis
@@ -21,8 +22,8 @@ HOSTILE = "<script>alert('x')</script>"
 
 @pytest.fixture(scope="module")
 def hostile_html(results: Results, of: SimpleNamespace) -> str:
-    """Of results and an analysis in which every text is a script."""
-    return render(hostile(results), hostile_analysis(of))
+    """The page of results and an analysis in which every text is a script."""
+    return page_of(hostile(results), hostile_analysis(of))
 
 
 def hostile(results: Results) -> Results:
@@ -86,14 +87,17 @@ def test_text_stays_text(hostile_html: str, read: Read) -> None:
     reasons = [row[-1] for row in page.table("left out of rounds")[1:]]
     assert reasons == [HOSTILE, HOSTILE]
     assert f"after 1 round: {HOSTILE}" in page.text
-    assert f"{HOSTILE.upper()} against {HOSTILE} on the 100 cases of {HOSTILE}: AUC" in page.text
-    assert page.table("Readers and the models")[2][4] == f"1: {HOSTILE}"
+    sentence = (
+        f"{HOSTILE.upper()} compared with {HOSTILE} on the 100 cases of {HOSTILE}: difference"
+    )
+    assert sentence in page.text
+    assert page.table("Readers and the decisions")[2][4] == f"1: {HOSTILE}"
 
 
-def test_a_page_asks_for_nothing(
+def test_a_page_requests_nothing(
     html: str, hostile_html: str, results: Results, read: Read
 ) -> None:
-    for text in (html, hostile_html, render(results)):
+    for text in (html, hostile_html, page_of(results)):
         page = read(text)
         assert not set(page.tags) & {"script", "link", "img", "iframe", "object", "embed", "base"}
         assert not re.search(r"https?:|//|@import|url\(|data:", text)
@@ -105,7 +109,7 @@ def test_a_page_asks_for_nothing(
         assert policy in page.attributes
 
 
-def test_ids_are_unique_and_structure_is_named(html: str, read: Read) -> None:
+def test_ids_are_unique_and_tables_have_captions(html: str, read: Read) -> None:
     page = read(html)
     ids = [value for _, name, value in page.attributes if name == "id"]
     assert len(set(ids)) == len(ids)
@@ -121,14 +125,15 @@ def test_the_same_input_gives_the_same_bytes(
     write_results(tmp_path / "results.json", fair)
     write_analysis(tmp_path / "analysis.json", analysis)
     code = (
-        "import sys; from pathlib import Path; from ucadi_flwr.report.page import write_report; "
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); "
+        "from helpers.read_page import page_of; "
         "from ucadi_flwr.results.analysis import read_analysis; "
         "from ucadi_flwr.results.experiment import read_results; out = Path(sys.argv[1]); "
-        "write_report(read_results(out / 'results.json'), out / 'again.html', "
-        "read_analysis(out / 'analysis.json'))"
+        "page = page_of(read_results(out / 'results.json'), read_analysis(out / 'analysis.json')); "
+        "(out / 'again.html').write_text(page, encoding='utf-8')"
     )
     subprocess.run(
-        [sys.executable, "-c", code, tmp_path],
+        [sys.executable, "-c", code, tmp_path, Path(__file__).parents[2]],
         check=True,
         env={**os.environ, "PYTHONHASHSEED": "7"},
     )
@@ -137,7 +142,7 @@ def test_the_same_input_gives_the_same_bytes(
 
 
 def test_a_page_is_replaced_whole_or_not_at_all(
-    fair: Results, analysis: Analysis, html: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fair: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "report.html"
     path.write_text("the old page")
@@ -147,12 +152,11 @@ def test_a_page_is_replaced_whole_or_not_at_all(
             file.write(data[:10])
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("ucadi_flwr.report.page.render", lambda *_: html)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
         with pytest.raises(OSError, match="no space"):
-            write_report(fair, path, analysis)
+            write_report(path, fair, None, [])
     assert path.read_text() == "the old page"
-    write_report(fair, path, analysis)
-    assert path.read_text(encoding="utf-8") == html
+    write_report(path, fair, None, [])
+    assert path.read_text(encoding="utf-8") == render(fair, None)
     assert list(tmp_path.iterdir()) == [path]

@@ -1,4 +1,4 @@
-"""Marks and sentences: what was shown, and nothing that was not."""
+"""Marks and sentences: a difference is reported only if it was shown."""
 
 from types import SimpleNamespace
 
@@ -14,7 +14,7 @@ from ucadi_flwr.report.verdicts import mark, sentences, side, verdict
     [
         (0.01, 0.03, 0.004, 1),
         (-0.03, -0.01, 0.004, -1),
-        (-0.01, 0.03, 0.004, 0),  # the interval holds zero
+        (-0.01, 0.03, 0.004, 0),  # the interval includes zero
         (0.01, 0.03, 0.05, 0),  # not below 5 %
         (0.01, 0.03, 0.0499, 1),
         (0.01, 0.03, None, 1),  # no p-value to correct: the interval alone
@@ -23,22 +23,22 @@ from ucadi_flwr.report.verdicts import mark, sentences, side, verdict
         (0.01, None, 0.004, 0),
     ],
 )
-def test_shown_is_an_interval_without_zero_and_a_corrected_p(
+def test_a_difference_is_shown_by_its_interval_and_its_corrected_p(
     low: float | None,
     high: float | None,
     corrected: float | None,
     expected: int,
     of: SimpleNamespace,
 ) -> None:
-    found = of.difference("a", "b", ALL_SITES, of.estimate(0.0, low, high), 0.001, corrected)
-    assert verdict(found, 0.95) == expected
+    difference = of.difference("a", "b", ALL_SITES, of.estimate(0.0, low, high), 0.001, corrected)
+    assert verdict(difference, 0.95) == expected
 
 
-def test_another_level_asks_for_another_p(of: SimpleNamespace) -> None:
-    found = of.difference("a", "b", ALL_SITES, of.estimate(0.02, 0.01, 0.03), 0.02, 0.02)
-    assert verdict(found, 0.95) == 1
-    assert verdict(found, 0.99) == 0
-    assert side(found) == 1
+def test_another_level_needs_another_p(of: SimpleNamespace) -> None:
+    difference = of.difference("a", "b", ALL_SITES, of.estimate(0.02, 0.01, 0.03), 0.02, 0.02)
+    assert verdict(difference, 0.95) == 1
+    assert verdict(difference, 0.99) == 0
+    assert side(difference) == 1
 
 
 def test_marks_are_of_shown_differences_only(comparison: Comparison) -> None:
@@ -46,21 +46,23 @@ def test_marks_are_of_shown_differences_only(comparison: Comparison) -> None:
         site: [mark(comparison, strategy, site) for strategy in comparison.strategies]
         for site in (ALL_SITES, "a", "b")
     }
-    # all: local is lower; ucadi is not. At a: ucadi is higher. At b: nothing is known.
+    # all: local is lower, ucadi is not; at a: ucadi is higher; at b: no difference is defined
     assert marks == {ALL_SITES: ["▼", "", ""], "a": ["", "", "▲"], "b": ["", "", ""]}
 
 
 def test_a_mark_is_against_the_reference_and_corrected(of: SimpleNamespace) -> None:
-    """What two other strategies are to each other has no mark."""
+    """A difference between two other strategies gives no mark."""
     tests = [of.tested(name, ALL_SITES, "s") for name in ("fedavg", "w", "x", "y", "z")]
     higher = of.estimate(0.02, 0.01, 0.03)
-    found = [
+    differences = [
         of.difference("w", "fedavg", "s", higher, 0.03, 0.09),
         of.difference("x", "fedavg", "s", higher, 0.001, 0.004),
         of.difference("fedavg", "y", "s", higher, 0.001, 0.004),
         of.difference("z", "y", "s", higher, 0.001, 0.004),
     ]
-    comparison = Comparison(of.analysis(tests, differences=found), ["fedavg", "w", "x", "y", "z"])
+    comparison = Comparison(
+        of.analysis(tests, differences=differences), ["fedavg", "w", "x", "y", "z"]
+    )
     marks = [mark(comparison, name, "s") for name in comparison.strategies]
     assert marks == ["", "", "▲", "▼", ""]
 
@@ -71,39 +73,41 @@ def test_a_strategy_alone_has_no_mark(of: SimpleNamespace) -> None:
     assert sentences(comparison) == []
 
 
-def test_one_sentence_a_strategy(comparison: Comparison) -> None:
+def test_each_other_strategy_has_a_sentence(comparison: Comparison) -> None:
     assert sentences(comparison) == [
-        "local against fedavg on all 100 cases: AUC −.050 (−.070 to −.030), p < .001, "
-        "corrected < .001: local is lower.",
-        "ucadi against fedavg on all 100 cases: AUC +.001 (−.004 to .006), p = .71, "
-        "corrected 1: no difference was shown.",
+        "local compared with fedavg on all 100 cases: difference in AUC −.050 (−.070 to −.030), "
+        "p < .001, corrected p < .001: local is lower.",
+        "ucadi compared with fedavg on all 100 cases: difference in AUC +.001 (−.004 to .006), "
+        "p = .71, corrected p = 1: no difference was shown.",
     ]
 
 
-def answer(of: SimpleNamespace, *found: object) -> str:
-    difference = of.difference("x", "fedavg", "s", *found)
+def sentence_of(of: SimpleNamespace, *values: object) -> str:
+    difference = of.difference("x", "fedavg", "s", *values)
     tests = [of.tested("x", ALL_SITES, "s"), of.tested("x", ALL_SITES, "other")]
     analysis = of.analysis(tests, differences=[difference])
     comparison = Comparison(analysis, ["fedavg", "x"])
     del comparison.sets[0]  # "other"
     (sentence,) = sentences(comparison)
     start, _, rest = sentence.partition(": ")
-    assert start == "x against fedavg on the 100 cases of s"
+    assert start == "x compared with fedavg on the 100 cases of s"
     return rest
 
 
-def test_what_a_sentence_says_of_less(of: SimpleNamespace) -> None:
+def test_sentences_with_missing_values(of: SimpleNamespace) -> None:
     higher = of.estimate(0.02, 0.01, 0.03)
-    assert answer(of, higher, 0.001, 0.01).endswith("corrected .010: x is higher.")
-    assert answer(of, higher, 0.02, 0.2).endswith(
-        "corrected .20: no difference was shown once corrected."
+    assert sentence_of(of, higher, 0.001, 0.01).endswith("corrected p = .010: x is higher.")
+    assert sentence_of(of, higher, 0.02, 0.2).endswith(
+        "corrected p = .20: no difference was shown after correction."
     )
-    assert answer(of, higher) == "AUC +.020 (.010 to .030): x is higher."
-    assert answer(of, of.estimate(0.02), 0.02) == "AUC +.020, p = .020: no difference was shown."
-    assert answer(of, of.estimate(None)) == "the difference in AUC is not defined."
+    assert sentence_of(of, higher) == "difference in AUC +.020 (.010 to .030): x is higher."
+    assert sentence_of(of, of.estimate(0.02), 0.02) == (
+        "difference in AUC +.020, p = .020: no difference was shown."
+    )
+    assert sentence_of(of, of.estimate(None)) == "the difference in AUC is not defined."
 
 
-def test_a_strategy_that_was_not_compared_is_told(of: SimpleNamespace) -> None:
+def test_a_strategy_that_was_not_compared_has_a_sentence(of: SimpleNamespace) -> None:
     comparison = Comparison(of.analysis([of.tested("fedavg", ALL_SITES, "s")]), ["fedavg", "x"])
-    assert sentences(comparison) == ["x against fedavg: not compared."]
+    assert sentences(comparison) == ["x was not compared with fedavg on the 100 cases of s."]
     assert sentences(Comparison(of.analysis([]), ["fedavg", "x"])) == []

@@ -22,10 +22,18 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """``fl.example.org:8443``, ``10.0.0.7:8443`` or ``[2001:db8::7]:8443``."""
+        """Read HOST:PORT, where HOST is a DNS name, an IPv4 address or an IPv6 address in brackets.
+
+        Raises :class:`FederationError` where the text is not an address that sites can reach.
+
+        >>> str(Address.parse("FL.Example.org:8443"))
+        'fl.example.org:8443'
+        >>> str(Address.parse("[2001:DB8:0::7]:8443"))
+        '[2001:db8::7]:8443'
+        """
         host, colon, port = text.rpartition(":")
         if not colon:
-            raise FederationError(f"{text[:80]!r} is no address: write HOST:PORT")
+            raise FederationError(f"{text[:80]!r} is not an address: write HOST:PORT")
         if not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
             raise FederationError(f"{text[:80]!r}: the port must be a number from 1 to 65535")
         return cls(_host(host, text[:80]), int(port))
@@ -38,22 +46,22 @@ class Address:
 def _host(text: str, source: str) -> Host:
     bracketed = text.startswith("[") and text.endswith("]")
     try:
-        found = ip_address(text[1:-1] if bracketed else text)
+        address = ip_address(text[1:-1] if bracketed else text)
     except ValueError:
         return _name(text, source)
-    if isinstance(found, IPv6Address) != bracketed:
+    if isinstance(address, IPv6Address) != bracketed:
         raise FederationError(f"{source!r}: write IPv6 addresses, and no others, as [ADDRESS]:PORT")
-    if isinstance(found, IPv6Address) and found.scope_id:
-        raise FederationError(f"{source!r}: leave the zone out; it means nothing to other machines")
-    if found.is_unspecified or found.is_multicast:
-        raise FederationError(f"{source!r}: name an address at which the sites reach the server")
-    return found
+    if isinstance(address, IPv6Address) and address.scope_id:
+        raise FederationError(f"{source!r}: leave out the zone; it is valid on one machine only")
+    if address.is_unspecified or address.is_multicast:
+        raise FederationError(f"{source!r}: give an address at which the sites reach the server")
+    return address
 
 
 def _name(text: str, source: str) -> str:
     labels = text.lower().split(".")
-    good = len(text) <= _LARGEST_NAME and all(map(_LABEL.fullmatch, labels))
-    if not good or labels[-1].isdigit():
+    valid = len(text) <= _LARGEST_NAME and all(map(_LABEL.fullmatch, labels))
+    if not valid or labels[-1].isdigit():
         raise FederationError(
             f"{source!r}: the host is neither an IP address nor a DNS name (letters, digits, "
             "hyphens and dots; other scripts in their xn-- form)"

@@ -1,7 +1,9 @@
 """The certificate authority of one federation, and the server's certificate.
 
-X.509 on P-384. The authority signs nothing but server certificates; sites trust it and nothing
-else. Clocks differ between hospitals, so that validity starts a week before the making.
+X.509 with ECDSA on P-384 and SHA-384 (192 bits of security). The authority signs server
+certificates only, and sites trust no other authority. Its private key stays with whoever
+provisions; the server holds its own; sites hold neither. Clocks differ between hospitals, so that
+a certificate is valid from a week before it is made.
 """
 
 from dataclasses import dataclass, field
@@ -27,17 +29,16 @@ from ucadi_flwr.errors import FederationError
 AUTHORITY_LASTS = timedelta(days=3652)
 SERVER_LASTS = timedelta(days=365)
 CLOCKS_DIFFER = timedelta(days=7)
-"""How far a clock may be behind that of the machine that made the certificates."""
+"""How far a clock may be behind the clock of the machine that makes the certificates."""
 
 OWN_NAMES: tuple[Host, ...] = ("localhost", ip_address("127.0.0.1"), ip_address("::1"))
-"""The server's processes call each other by these."""
-
+"""The names under which processes on the server's machine reach it."""
 
 Extension = TypeVar("Extension", bound=x509.ExtensionType)
 
 
 @dataclass(frozen=True, eq=False)
-class Identity:
+class CertifiedKey:
     """A certificate and its private key."""
 
     certificate: x509.Certificate
@@ -45,49 +46,58 @@ class Identity:
 
     @property
     def pem(self) -> bytes:
-        """The certificate, for anybody."""
+        """The certificate, public."""
         return self.certificate.public_bytes(Encoding.PEM)
 
     @property
     def secret_pem(self) -> bytes:
-        """The private key, for a file of mode 0600."""
+        """The private key in PKCS 8, not encrypted: for a file of mode 0600."""
         return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     @property
     def expires(self) -> datetime:
-        """When the certificate ends."""
+        """When the certificate expires."""
         return self.certificate.not_valid_after_utc
 
     @classmethod
-    def parse(cls, pem: bytes, secret_pem: bytes, where: str) -> "Identity":
-        """Read both; refuse a key that is not the certificate's. ``where`` is for the message."""
+    def parse(cls, pem: bytes, secret_pem: bytes, where: str) -> "CertifiedKey":
+        """Read both.
+
+        Args:
+            pem: the certificate.
+            secret_pem: the private key.
+            where: the file that an error names.
+
+        Raises :class:`FederationError` where either is damaged, or the key is not on an elliptic
+        curve, or another certificate's.
+        """
         certificate = parse_certificate(pem, where)
         try:
             key = load_pem_private_key(secret_pem, None)
-        except (ValueError, TypeError):  # damaged; or a passphrase is asked for
+        except (ValueError, TypeError):  # damaged, or encrypted with a passphrase
             raise FederationError(f"{where}: the private key cannot be read") from None
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise FederationError(f"{where}: the private key is not an elliptic curve's")
+            raise FederationError(f"{where}: the private key is not on an elliptic curve")
         if key.public_key() != certificate.public_key():
             raise FederationError(f"{where}: the private key belongs to another certificate")
         return cls(certificate, key)
 
 
 def digest(certificate: x509.Certificate) -> str:
-    """SHA-256 in hexadecimal: which federation an authority's certificate is of."""
+    """SHA-256 of a certificate, in hexadecimal: that of the authority identifies the federation."""
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
 def parse_certificate(pem: bytes, where: str) -> x509.Certificate:
-    """One PEM certificate."""
+    """Read one PEM certificate; :class:`FederationError` names ``where`` if it is damaged."""
     try:
         return x509.load_pem_x509_certificate(pem)
     except ValueError:
-        raise FederationError(f"{where}: this is no PEM certificate") from None
+        raise FederationError(f"{where}: this is not a PEM certificate") from None
 
 
-def new_authority(now: datetime) -> Identity:
-    """A certificate authority of its own for one federation."""
+def new_authority(now: datetime) -> CertifiedKey:
+    """A new certificate authority for one federation, valid for ten years from ``now``."""
     key = ec.generate_private_key(ec.SECP384R1())
     serial = x509.random_serial_number()
     name = _name(f"ucadi federation authority {serial % 2**32:08x}")
@@ -98,11 +108,19 @@ def new_authority(now: datetime) -> Identity:
         .add_extension(_usage(signs_certificates=True), critical=True)
         .sign(key, hashes.SHA384())
     )
-    return Identity(certificate, key)
+    return CertifiedKey(certificate, key)
 
 
-def new_server(authority: Identity, host: Host, now: datetime) -> Identity:
-    """A certificate for the server under this host, its own names beside it."""
+def new_server(authority: CertifiedKey, host: Host, now: datetime) -> CertifiedKey:
+    """A certificate for the server, valid for a year at most, under ``host`` and its local names.
+
+    Args:
+        authority: signs the certificate.
+        host: the name or address at which sites reach the server.
+        now: the time, with its time zone.
+
+    Raises :class:`FederationError` where the authority has expired.
+    """
     key = ec.generate_private_key(ec.SECP384R1())
     issuer = authority.certificate
     ends = min(now + SERVER_LASTS, issuer.not_valid_after_utc)
@@ -131,14 +149,14 @@ def new_server(authority: Identity, host: Host, now: datetime) -> Identity:
         )
         .sign(authority.key, hashes.SHA384())
     )
-    return Identity(certificate, key)
+    return CertifiedKey(certificate, key)
 
 
 def check_authority(certificate: x509.Certificate, now: datetime, where: str) -> None:
-    """Refuse what is no authority, or not valid now."""
+    """Raise :class:`FederationError` unless this is an authority's certificate and valid now."""
     basic = _extension(certificate, x509.BasicConstraints)
     if basic is None or not basic.ca:
-        raise FederationError(f"{where}: this is no certificate authority's certificate")
+        raise FederationError(f"{where}: this is not a certificate authority's certificate")
     _check_dates(certificate, now, where, "make a new kit")
 
 
@@ -149,12 +167,16 @@ def check_server(
     now: datetime,
     where: str,
 ) -> None:
-    """Refuse a server certificate of another authority, for another host, or not valid now."""
+    """Check a server's certificate.
+
+    Raises :class:`FederationError` where another authority signed it, or it is for another host, or
+    not valid now.
+    """
     try:
         certificate.verify_directly_issued_by(authority)
     except (InvalidSignature, ValueError, TypeError):
         raise FederationError(
-            f"{where}: the certificate is not by this kit's authority; do not mix kits"
+            f"{where}: this kit's authority did not sign the certificate; do not mix kits"
         ) from None
     names = _extension(certificate, x509.SubjectAlternativeName)
     if names is None or _general(host) not in list(names):
@@ -176,7 +198,7 @@ def _check_dates(certificate: x509.Certificate, now: datetime, where: str, remed
 def _extension(certificate: x509.Certificate, kind: type[Extension]) -> Extension | None:
     try:
         return certificate.extensions.get_extension_for_class(kind).value
-    except (x509.ExtensionNotFound, ValueError):  # none, or damaged
+    except (x509.ExtensionNotFound, ValueError):  # missing or damaged
         return None
 
 
@@ -201,7 +223,7 @@ def _begin(
 
 
 def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    """RFC 5280: what the key may do; a server's signs handshakes only."""
+    """What the key may sign (RFC 5280, 4.2.1.3): certificates, or a server's TLS handshakes."""
     return x509.KeyUsage(
         digital_signature=not signs_certificates,
         content_commitment=False,

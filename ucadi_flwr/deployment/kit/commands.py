@@ -1,4 +1,4 @@
-"""Making a kit and changing one: all or nothing, and who must be handed what."""
+"""Make a kit or change one: completely or not at all. A change returns what to hand out again."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -12,53 +12,62 @@ from ucadi_flwr.deployment.kit.render import render, write
 from ucadi_flwr.deployment.kit.store import read
 
 Handover = dict[str, list[str]]
-"""Party → the files in its folder that are new, changed or gone, sorted."""
+"""Party → the files in its folder that are new, changed or removed, sorted."""
 
 
 def make(kit: Path, server: str, sites: Iterable[str], scheme: str) -> Federation:
-    """Make a kit in a new folder."""
+    """Make a kit in a new folder.
+
+    Args:
+        kit: the folder; it must not exist.
+        server: HOST:PORT at which sites reach the server.
+        sites: their names.
+        scheme: ``bfv``, ``ckks`` or ``none``.
+
+    Raises :class:`FederationError` and leaves no folder where any of it cannot be used.
+    """
     federation = changes.create(Address.parse(server), sites, scheme, datetime.now(UTC))
-    with files.created(kit) as stage:
+    with files.new_kit(kit) as stage:
         write(render(federation), stage)
     return federation
 
 
 def add(kit: Path, names: Iterable[str]) -> Handover:
-    """More sites."""
+    """Add sites; they get the encryption key that the others have."""
     return _change(kit, lambda old: changes.add(old, names, datetime.now(UTC)))
 
 
 def revoke(kit: Path, names: Iterable[str]) -> Handover:
-    """Fewer sites, and a new encryption key for those that stay."""
+    """Remove sites, and make a new encryption key for those that stay."""
     return _change(kit, lambda old: changes.revoke(old, names, datetime.now(UTC)))
 
 
 def rotate(kit: Path) -> Handover:
-    """A new encryption key."""
+    """Replace the encryption key."""
     return _change(kit, changes.rotate)
 
 
 def renew(kit: Path) -> Handover:
-    """A new server certificate."""
+    """Replace the server's certificate."""
     return _change(kit, lambda old: changes.renew(old, datetime.now(UTC)))
 
 
 def _change(kit: Path, change: Callable[[Federation], Federation]) -> Handover:
     kit = files.find_kit(kit)
-    with files.replaced(kit) as stage:
+    with files.changed_kit(kit) as stage:
         changed = change(read(kit))
         write(render(changed), stage)
         return _differences(kit, stage, (layout.SERVER, *changed.sites))
 
 
 def _differences(old: Path, new: Path, parties: Iterable[str]) -> Handover:
-    found: Handover = {}
+    handover: Handover = {}
     for party in parties:
         before, after = _contents(old / party), _contents(new / party)
         names = sorted(n for n in before | after if before.get(n) != after.get(n))
         if names:
-            found[party] = names
-    return found
+            handover[party] = names
+    return handover
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

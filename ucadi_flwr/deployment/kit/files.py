@@ -1,4 +1,4 @@
-"""Files and folders of a kit: private from their first moment, and all or nothing."""
+"""Files and folders of a kit: private before they have content, and complete or absent."""
 
 import os
 import shutil
@@ -8,27 +8,35 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ucadi_flwr.errors import FederationError
+from ucadi_flwr.files import atomic
 from ucadi_flwr.files.limits import KIT_FILE_BYTES
 
 
-def write(path: Path, content: bytes, *, private: bool = False) -> None:
-    """Write a new file: mode 0600 from the start if it is private, else 0644."""
-    mode = 0o600 if private else 0o644
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def create(path: Path, content: bytes, *, private: bool = False) -> None:
+    """Write a new file, of mode 0600 if it is private, else 0644.
+
+    Raises :class:`OSError`; :class:`FileExistsError` where the path exists.
+    """
+    atomic.create(path, content, mode=0o600 if private else 0o644)
 
 
 def read(path: Path, *, private: bool = False) -> bytes:
-    """Read a small file; refuse a private one that others may read."""
+    """Read a file of a kit.
+
+    Args:
+        path: the file.
+        private: whether it is a secret, which others must not be able to read or change.
+
+    Raises :class:`FederationError` where it cannot be read, is too large for a kit, or is private
+    and its mode gives others access.
+    """
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             content = file.read(KIT_FILE_BYTES + 1)
     except OSError as error:
         raise FederationError(
-            f"{path}: cannot be read ({error.strerror}); a kit needs it, copy it here again"
+            f"{path}: cannot be read ({error.strerror}); it belongs to the kit, copy it here again"
         ) from None
     if private and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise FederationError(
@@ -37,13 +45,16 @@ def read(path: Path, *, private: bool = False) -> bytes:
         )
     if len(content) > KIT_FILE_BYTES:
         raise FederationError(
-            f"{path}: larger than {KIT_FILE_BYTES} bytes; this is no file of a kit"
+            f"{path}: larger than {KIT_FILE_BYTES} bytes; this is not a file of a kit"
         )
     return content
 
 
-def start(path: Path) -> bytes:
-    """The first bytes of a file of any size."""
+def read_start(path: Path) -> bytes:
+    """The first :data:`KIT_FILE_BYTES` bytes of a file of any size.
+
+    Raises :class:`FederationError` where it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return file.read(KIT_FILE_BYTES)
@@ -53,8 +64,8 @@ def start(path: Path) -> bytes:
         ) from None
 
 
-def text(path: Path) -> str:
-    """Read a small file that is text."""
+def read_text(path: Path) -> str:
+    """Read a file of a kit as UTF-8; raises :class:`FederationError` as :func:`read` does."""
     try:
         return read(path).decode()
     except UnicodeDecodeError:
@@ -62,24 +73,29 @@ def text(path: Path) -> str:
 
 
 @contextmanager
-def created(kit: Path) -> Iterator[Path]:
-    """An empty private folder that becomes ``kit`` when all went well, and else vanishes."""
-    with _one_line(kit):
+def new_kit(kit: Path) -> Iterator[Path]:
+    """Yield an empty private folder, which becomes ``kit`` if the block ends without an error.
+
+    After an error the folder is removed. Raises :class:`FederationError` where ``kit`` exists or
+    cannot be written.
+    """
+    with _reporting_disk_errors(kit):
         if kit.exists() or kit.is_symlink():
             raise FederationError(f"{kit} exists already; it is not overwritten, name another one")
-        with _beside(kit) as stage:
+        with _stage(kit) as stage:
             yield stage
             stage.rename(kit)
 
 
 @contextmanager
-def replaced(kit: Path) -> Iterator[Path]:
-    """An empty private folder that takes the place of ``kit`` when all went well.
+def changed_kit(kit: Path) -> Iterator[Path]:
+    """Yield an empty private folder, which replaces ``kit`` if the block ends without an error.
 
-    The former kit stands aside for an instant; if the second renaming fails it comes back.
+    The former kit is renamed, replaced and then deleted; if the replacement fails, it gets its name
+    back. Raises :class:`FederationError` where another change is in progress, or the disk fails.
     """
     former = _former(kit)
-    with _one_line(kit), _beside(kit) as stage:
+    with _reporting_disk_errors(kit), _stage(kit) as stage:
         yield stage
         kit.rename(former)
         try:
@@ -93,7 +109,10 @@ def replaced(kit: Path) -> Iterator[Path]:
 
 
 def find_kit(kit: Path) -> Path:
-    """Where a kit that is to be changed really is; refuse what an interrupted change left."""
+    """The real folder of a kit that is to be changed.
+
+    Raises :class:`FederationError` where there is no kit, or an earlier change was interrupted.
+    """
     kit = kit.resolve()
     former = _former(kit)
     if former.exists():
@@ -109,14 +128,15 @@ def _former(kit: Path) -> Path:
 
 
 @contextmanager
-def _beside(kit: Path) -> Iterator[Path]:
-    """The folder ``kit``.next, which also keeps a second change out."""
+def _stage(kit: Path) -> Iterator[Path]:
+    """The folder ``kit``.next; while it exists, a second change is refused."""
     stage = kit.with_name(f"{kit.name}.next")
     try:
         stage.mkdir(mode=0o700)
     except FileExistsError:
         raise FederationError(
-            f"{stage} exists: another command is at work, or was interrupted; delete it if not"
+            f"{stage} exists: another command is changing the kit, or was interrupted; delete the "
+            "folder if no command is running"
         ) from None
     try:
         yield stage
@@ -125,7 +145,7 @@ def _beside(kit: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _one_line(kit: Path) -> Iterator[None]:
+def _reporting_disk_errors(kit: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a party starts from: its own folder of the kit, opened and checked."""
+"""A party's folder of the kit, opened and checked before anything starts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,37 +8,52 @@ from pathlib import Path
 from ucadi_flwr.deployment.kit import files, layout
 from ucadi_flwr.deployment.kit.address import Address
 from ucadi_flwr.deployment.kit.certificates import (
-    Identity,
+    CertifiedKey,
     check_authority,
     check_server,
     digest,
     parse_certificate,
 )
-from ucadi_flwr.deployment.kit.nodekeys import NodeKey, fingerprint
+from ucadi_flwr.deployment.kit.node_keys import NodeKey, fingerprint
 from ucadi_flwr.deployment.kit.settings import ServerSettings, SiteSettings, key_id_text, load
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.protection.keys import NO_KEY, ServerContext, SiteKey
 
 _SECRETS = (b"PRIVATE KEY-----", b'"site key: secret"')
-"""What gives away a private key in PEM or OpenSSH's format, or a site's encryption key."""
+"""Marks of a private key in PEM or OpenSSH's format, and of a site's encryption key."""
 
 
 @dataclass(frozen=True)
 class ServerKit:
-    """The server's folder: everything in it fits together and is valid now."""
+    """The server's folder: its files belong together and are valid now.
+
+    Args:
+        folder: absolute path.
+        address: where sites reach the server.
+        context: scheme and id of the encryption key; the key itself is never here.
+        expires: when the server's certificate expires.
+        node_keys: site → the file of its node's public key, for Flower to register.
+        revoked: site that left → the file of its node's public key, for Flower to refuse.
+    """
 
     folder: Path
     address: Address
     context: ServerContext
     expires: datetime
     node_keys: dict[str, Path]
-    """Site → the file of its node's public key, for Flower to register."""
     revoked: dict[str, Path]
-    """Site that left → the file of its node's public key, for Flower to turn away."""
 
     @classmethod
     def load(cls, folder: Path, now: datetime | None = None) -> "ServerKit":
-        """Open and check; refuse a folder with a secret that is not the server's own."""
+        """Open and check the folder.
+
+        Args:
+            folder: the server's folder of the kit.
+            now: the time, with its time zone; the clock's if None.
+
+        Raises :class:`FederationError` or :class:`ProtectionError` on a file that is missing,
+        damaged, expired or of another hand-over, and on any secret key but the server's own.
+        """
         folder, now = folder.resolve(), now or datetime.now(UTC)
         settings = load(ServerSettings, folder / layout.SETTINGS)
         _refuse_secrets(folder)
@@ -47,7 +62,7 @@ class ServerKit:
         check_authority(authority, now, str(authority_file))
         path = folder / layout.SERVER_CERTIFICATE
         secret = files.read(folder / layout.SERVER_KEY, private=True)
-        server = Identity.parse(files.read(path), secret, str(folder / layout.SERVER_KEY))
+        server = CertifiedKey.parse(files.read(path), secret, str(folder / layout.SERVER_KEY))
         check_server(server.certificate, authority, settings.address.host, now, str(path))
         return cls(
             folder=folder,
@@ -76,17 +91,31 @@ class ServerKit:
 
 @dataclass(frozen=True)
 class SiteKit:
-    """A site's folder: everything in it fits together and is valid now."""
+    """A site's folder: its files belong together and are valid now.
+
+    Args:
+        folder: absolute path.
+        name: of the site.
+        address: where it reaches the server.
+        key: the encryption key of all sites; None where nothing is encrypted.
+    """
 
     folder: Path
     name: str
     address: Address
     key: SiteKey | None
-    """The encryption key; None where nothing is encrypted."""
 
     @classmethod
     def load(cls, folder: Path, now: datetime | None = None) -> "SiteKit":
-        """Open and check; refuse secrets that others may read, or of another hand-over."""
+        """Open and check the folder.
+
+        Args:
+            folder: the site's folder of the kit.
+            now: the time, with its time zone; the clock's if None.
+
+        Raises :class:`FederationError` or :class:`ProtectionError` on a file that is missing,
+        damaged, expired or of another hand-over, and on a secret that others may read.
+        """
         folder, now = folder.resolve(), now or datetime.now(UTC)
         settings = load(SiteSettings, folder / layout.SETTINGS)
         path = folder / layout.AUTHORITY_CERTIFICATE
@@ -135,8 +164,8 @@ def _node_keys(folder: Path, settings: ServerSettings) -> dict[str, Path]:
     for path in sorted({*folder.glob("*.pub"), *keys.values()}):
         expected = settings.sites.get(path.stem)
         if expected is None:
-            raise FederationError(f"{path}: no site of settings.json; ask for the kit again")
-        if fingerprint(files.text(path), str(path)) != expected:
+            raise FederationError(f"{path}: not a site in settings.json; ask for the kit again")
+        if fingerprint(files.read_text(path), str(path)) != expected:
             raise _mixed(path)
     return keys
 
@@ -144,13 +173,13 @@ def _node_keys(folder: Path, settings: ServerSettings) -> dict[str, Path]:
 def _revoked(folder: Path) -> dict[str, Path]:
     keys = {path.stem: path for path in sorted(folder.glob("*.pub"))}
     for path in keys.values():
-        fingerprint(files.text(path), str(path))
+        fingerprint(files.read_text(path), str(path))
     return keys
 
 
 def _refuse_secrets(folder: Path) -> None:
     for path in _files(folder):
-        start = files.start(path)
+        start = files.read_start(path)
         if any(sign in start for sign in _SECRETS):
             raise FederationError(
                 f"{path}: a secret key that the server must not have; delete it here, and have "
@@ -159,7 +188,7 @@ def _refuse_secrets(folder: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Every file but the one secret that belongs here."""
+    """Every file except the server's own private key."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path != folder / layout.SERVER_KEY:
             yield path

@@ -17,7 +17,7 @@ NODE_KEYS = "node-keys"
 """Folder of the server: the public key of every site, as NAME.pub."""
 
 REVOKED = "revoked"
-"""Folder of the server: the public keys that must not join any more."""
+"""Folder of the server: the public keys of revoked sites, whose nodes must not join again."""
 
 FORMER_KEYS = "former-keys"
-"""Folder of the authority: encryption keys that were replaced, by their ids."""
+"""Folder of the authority: the encryption keys that were replaced, as KEY-ID.key."""

@@ -1,4 +1,4 @@
-"""A federation → the files of its kit: path below the kit's folder → what writes it."""
+"""A federation → the files of its kit, each as a function that writes it."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -7,7 +7,7 @@ from pathlib import Path
 from ucadi_flwr.deployment.kit import files, layout, readme
 from ucadi_flwr.deployment.kit.certificates import digest
 from ucadi_flwr.deployment.kit.federation import Federation
-from ucadi_flwr.deployment.kit.nodekeys import fingerprint
+from ucadi_flwr.deployment.kit.node_keys import fingerprint
 from ucadi_flwr.deployment.kit.settings import (
     Register,
     ServerSettings,
@@ -17,11 +17,14 @@ from ucadi_flwr.deployment.kit.settings import (
 )
 
 Writer = Callable[[Path], None]
+"""Writes one file to a path that does not exist yet."""
+
 Folder = dict[str, Writer]
+"""Path below a folder → what writes the file."""
 
 
 def render(federation: Federation) -> Folder:
-    """Every file of the kit. What did not change is the same to the byte."""
+    """Every file of the kit; a file whose content did not change is the same to the byte."""
     parties = {layout.SERVER: _server(federation), layout.AUTHORITY: _authority(federation)}
     parties |= {name: _site(federation, name) for name in federation.sites}
     return {
@@ -90,7 +93,7 @@ def _authority(federation: Federation) -> Folder:
         name: {"node-key": site.node.fingerprint, "since": site.since}
         for name, site in federation.sites.items()
     }
-    gone = {
+    revoked = {
         name: {
             "node-key": fingerprint(former.public, name),
             "since": former.since,
@@ -99,7 +102,7 @@ def _authority(federation: Federation) -> Folder:
         for name, former in federation.revoked.items()
     }
     common = _common(federation, "authority")
-    register = Register.model_validate({**common, "sites": members, "revoked": gone})
+    register = Register.model_validate({**common, "sites": members, "revoked": revoked})
     guide = readme.authority(federation.address, list(federation.sites))
     folder = {
         layout.AUTHORITY_CERTIFICATE: _public(federation.authority.pem),
@@ -123,8 +126,8 @@ def _common(federation: Federation, party: str) -> dict[str, object]:
 
 
 def _public(content: bytes) -> Writer:
-    return partial(files.write, content=content)
+    return partial(files.create, content=content)
 
 
 def _private(content: bytes) -> Writer:
-    return partial(files.write, content=content, private=True)
+    return partial(files.create, content=content, private=True)

@@ -1,4 +1,4 @@
-"""The settings file of each party: inert JSON, strict when read, and without secrets."""
+"""The settings file of each party: inert JSON without secrets, read strictly."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -15,15 +15,18 @@ from ucadi_flwr.protection.keys import NO_KEY, ServerContext
 from ucadi_flwr.recipes.base import Section, check_site_name
 
 PARTIES = ("server", "authority")
-"""The other folders of a kit: no site has such a name."""
+"""The other folders of a kit; a site cannot have one of these names."""
 
-Scheme = Literal["bfv", "ckks", "none"]
-
-Value = TypeVar("Value")
+SchemeName = Literal["bfv", "ckks", "none"]
 
 
 def check_new_names(names: Iterable[str], taken: Iterable[str] = ()) -> None:
-    """Refuse names that folders cannot have or that are in use, whatever their case."""
+    """Raise :class:`UcadiError` on names that folders cannot have or that are in use, in any case.
+
+    Args:
+        names: the new names.
+        taken: names that are or were in use.
+    """
     used = {name.casefold() for name in (*taken, *PARTIES)}
     for name in names:
         check_site_name(name)
@@ -33,14 +36,14 @@ def check_new_names(names: Iterable[str], taken: Iterable[str] = ()) -> None:
             )
         if name.casefold() in used:
             raise FederationError(
-                f"there is a site named {name!r} already (case does not tell them apart); choose "
-                "another name"
+                f"there is a site named {name!r} already (upper and lower case count as equal); "
+                "choose another name"
             )
         used.add(name.casefold())
 
 
 def _line(check: Callable[[str], object]) -> AfterValidator:
-    """One of our checks as one of pydantic's."""
+    """A check that raises :class:`UcadiError` as a validator of pydantic's."""
 
     def validate(value: str) -> str:
         try:
@@ -56,7 +59,7 @@ SiteName = Annotated[str, _line(check_site_name)]
 ServerAddress = Annotated[str, _line(Address.parse)]
 Fingerprint = Annotated[str, Field(pattern=r"^SHA256:[A-Za-z0-9+/]{43}$")]
 KeyId = Annotated[str, Field(pattern=r"^([0-9a-f]{32}|none)$")]
-"""The id of the encryption key; ``none`` where nothing is encrypted."""
+"""The id of the encryption key in hexadecimal; ``none`` where nothing is encrypted."""
 
 
 class _Strict(Section):
@@ -66,7 +69,7 @@ class _Strict(Section):
 class _Settings(_Strict):
     schema_version: Literal[1]
     server: ServerAddress
-    scheme: Scheme
+    scheme: SchemeName
     key_id: KeyId
 
     @property
@@ -76,14 +79,14 @@ class _Settings(_Strict):
 
 
 class ServerSettings(_Settings):
-    """What the server must know: whose nodes may join."""
+    """The server's settings: whose nodes may join."""
 
     party: Literal["server"]
     sites: dict[SiteName, Fingerprint]
 
 
 class SiteSettings(_Settings):
-    """What a site must know: who it is, and which server and which keys it is for."""
+    """A site's settings: its name, its server, and the keys that belong to its folder."""
 
     party: Literal["site"]
     site: SiteName
@@ -91,32 +94,32 @@ class SiteSettings(_Settings):
     authority: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Member(_Strict):
+class MemberEntry(_Strict):
     """A site in the register."""
 
     node_key: Fingerprint
     since: date
 
 
-class Revoked(Member):
+class RevokedEntry(MemberEntry):
     """A site that was in the register."""
 
     until: date
 
 
 class Register(_Settings):
-    """Who is and who was a member."""
+    """The authority's settings: who is and who was a member."""
 
     party: Literal["authority"]
-    sites: dict[SiteName, Member]
-    revoked: dict[SiteName, Revoked]
+    sites: dict[SiteName, MemberEntry]
+    revoked: dict[SiteName, RevokedEntry]
 
 
 AnySettings = TypeVar("AnySettings", ServerSettings, SiteSettings, Register)
 
 
 def key_id_text(context: ServerContext) -> str:
-    """A key's id as the settings have it."""
+    """A key's id in the settings' form."""
     return "none" if context == NO_KEY else context.key_id.hex()
 
 
@@ -126,7 +129,10 @@ def dump(settings: ServerSettings | SiteSettings | Register) -> bytes:
 
 
 def load(kind: type[AnySettings], path: Path) -> AnySettings:
-    """Read and validate; the first problem is one line."""
+    """Read and validate a settings file.
+
+    Raises :class:`FederationError`, which names the first problem.
+    """
     try:
         return kind.model_validate_json(files.read(path))
     except ValidationError as error:

@@ -1,1 +1,1 @@
-"""Numbers to slots and back: layout, ranges, packing."""
+"""Models and integers ⇄ slots: encoding, without any encryption."""

@@ -7,15 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ucadi_flwr.errors import ProtectionError
-from ucadi_flwr.protection.encoding.bfv_slots import SHARE_UNITS
 from ucadi_flwr.protection.encoding.layout import Layout, State
+from ucadi_flwr.protection.encoding.shares import FULL_SHARE
 
 
 @dataclass(frozen=True)
 class CkksModelCodec:
-    """The counterpart of :class:`~ucadi_flwr.protection.encoding.bfv_slots.BfvModelCodec` for CKKS.
+    """Encodes a model for CKKS.
 
-    It needs no ranges.
+    The counterpart of :class:`~ucadi_flwr.protection.encoding.bfv_slots.BfvModelCodec`. Real
+    numbers need no ranges.
     """
 
     layout: Layout
@@ -26,20 +27,26 @@ class CkksModelCodec:
         return 1 + self.layout.values
 
     def encode(
-        self, state: State, reference: State, multipliers: Mapping[str, int], share_units: int
+        self, state: State, reference: State, multipliers: Mapping[str, int], share: int
     ) -> NDArray[np.float64]:
-        """Slots ``(slots,)`` of one contribution; ``reference`` and ``multipliers`` do nothing."""
-        alpha = share_units / SHARE_UNITS
+        """The slots ``(slots,)`` of one contribution; ``reference`` and ``multipliers`` are unused.
+
+        Raises :class:`ProtectionError` where the state does not fit the layout.
+        """
+        alpha = share / FULL_SHARE
         return np.concatenate([[alpha], alpha * self.layout.flatten(state).astype(np.float64)])
 
-    def agreed(self, slots: NDArray[np.float64], contributions: int) -> bytes:
-        """Nothing: sites need no common range."""
+    def terms(self, slots: NDArray[np.float64], contributions: int) -> bytes:
+        """What all contributions must have in common beside the plan: nothing."""
         return b""
 
     def decode(
         self, slots: NDArray[np.float64], contributions: int
     ) -> tuple[dict[str, NDArray[np.float32]], float]:
-        """The weighted mean of a sum of contributions, and Σα, the share that answered."""
+        """The weighted mean of a sum of contributions, and Σα, the share that answered.
+
+        Raises :class:`ProtectionError` where Σα is not within 0 and 1.
+        """
         alpha = float(slots[0])
         if not 0.0 < alpha < 1.0 + 1e-6:
             raise ProtectionError(f"the shares add up to {alpha:g}")

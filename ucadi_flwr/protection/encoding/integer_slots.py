@@ -1,4 +1,4 @@
-"""Vectors of integers as slots, one each: weights, counts and histograms, added exactly."""
+"""Vectors of integers as slots, one integer each: weights, counts, histograms, summed exactly."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,20 @@ from ucadi_flwr.errors import ProtectionError
 
 @dataclass(frozen=True)
 class IntegerCodec:
-    """``length`` integers; those of ``max_sites`` sites cannot add up beyond ±``total``."""
+    """Encodes ``length`` integers so that the sum over ``max_sites`` sites is exact.
+
+    **Overflow:** each site's integers are within ±⌊total / max_sites⌋, so every sum is within
+    ±``total``, the largest that the scheme holds exactly.
+
+    Args:
+        length: integers in one vector.
+        total: largest |sum| that is exact under the scheme.
+        max_sites: most contributions to one sum.
+
+    >>> codec = IntegerCodec(length=2, total=100, max_sites=4)
+    >>> codec.decode(sum(codec.encode(np.array([25, -site])) for site in range(4))).tolist()
+    [100, -6]
+    """
 
     length: int
     total: int
@@ -27,7 +40,10 @@ class IntegerCodec:
         return self.total // self.max_sites
 
     def encode(self, vector: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Slots ``(length,)``; refuse another length, type or a value beyond the bound."""
+        """The slots ``(length,)`` of one contribution.
+
+        Raises :class:`ProtectionError` on another length or dtype, or a value beyond the bound.
+        """
         if vector.dtype != np.int64 or vector.shape != (self.length,):
             raise ProtectionError(
                 f"the vector is {vector.dtype} {vector.shape}, expected int64 ({self.length},)"
@@ -40,10 +56,10 @@ class IntegerCodec:
             )
         return vector
 
-    def agreed(self, slots: NDArray[np.int64], contributions: int) -> bytes:
-        """Sites need not agree on anything to add integers."""
+    def terms(self, slots: NDArray[np.int64], contributions: int) -> bytes:
+        """What all contributions must have in common beside the plan: nothing."""
         return b""
 
     def decode(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The sum ``(length,)`` as int64; CKKS gives it within a fraction of 1."""
+        """The sum ``(length,)`` as int64; CKKS returns each integer within a fraction of 1."""
         return np.rint(slots).astype(np.int64)

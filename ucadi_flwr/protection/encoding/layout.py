@@ -1,8 +1,8 @@
-"""One flat vector for a whole model, and which of its tensors are small.
+"""One flat vector for a whole model, with its small tensors first.
 
-A ciphertext has thousands of slots, so encrypting tensor by tensor would send mostly padding. The
-tensors are laid end to end instead: first the *wide* ones, whose values get a slot each, then the
-*packed* ones, whose values share slots (:mod:`ucadi_flwr.protection.encoding.bfv_slots`).
+A ciphertext has thousands of slots, so that encrypting tensor by tensor would send mostly padding.
+The tensors are laid end to end instead: first the *wide* ones, whose values get a slot each, then
+the *packed* ones, whose values share slots (:mod:`ucadi_flwr.protection.encoding.bfv_slots`).
 """
 
 import math
@@ -21,27 +21,38 @@ State = Mapping[str, NDArray[np.float32]]
 SMALL = 4096
 """A tensor of at most this many values, or of at most one dimension, is wide.
 
-Biases, normalisation parameters and running statistics move far from where they were; large weight
-tensors do not. One rule for both was measured to ruin a model.
+Biases, normalisation parameters and running statistics can change by large factors in one round;
+large weight tensors do not. In a measurement, one rule for both ruined the model.
 """
 
 
 @dataclass(frozen=True)
-class Tensor:
-    """One tensor of the layout; ``where`` is its slice of the flat vector."""
+class TensorEntry:
+    """One tensor of the layout; ``span`` is its part of the flat vector."""
 
     name: str
     shape: tuple[int, ...]
     packed: bool
-    where: slice
+    span: slice
 
 
 @dataclass(frozen=True)
 class Layout:
     """The tensors of a model by name, in the model's own order.
 
-    Everybody builds the same layout from the same names and shapes; a digest of it is part of
+    Both ends build the same layout from the same names and shapes; a digest of it is part of
     every frame (:mod:`ucadi_flwr.protection.plan`).
+
+    Args:
+        shapes: tensor name → shape, in the model's order.
+
+    Raises :class:`ProtectionError` where there is no tensor, or one holds no values.
+
+    >>> layout = Layout({"conv.weight": (64, 5, 13), "conv.bias": (64,)})
+    >>> [(tensor.name, tensor.packed) for tensor in layout.tensors]
+    [('conv.bias', False), ('conv.weight', True)]
+    >>> layout.values, layout.wide_values
+    (4224, 64)
     """
 
     shapes: Mapping[str, tuple[int, ...]] = field(repr=False)
@@ -54,16 +65,17 @@ class Layout:
                 raise ProtectionError(f"tensor '{name}' of shape {shape} holds no values")
 
     @cached_property
-    def tensors(self) -> tuple[Tensor, ...]:
+    def tensors(self) -> tuple[TensorEntry, ...]:
         """The tensors in the order of the flat vector: all wide ones first."""
-        found, start = [], 0
+        entries, start = [], 0
         for packed in (False, True):
             for name, shape in self.shapes.items():
                 size = math.prod(shape)
                 if packed == (len(shape) > 1 and size > SMALL):
-                    found.append(Tensor(name, tuple(shape), packed, slice(start, start + size)))
+                    part = slice(start, start + size)
+                    entries.append(TensorEntry(name, tuple(shape), packed, part))
                     start += size
-        return tuple(found)
+        return tuple(entries)
 
     @cached_property
     def values(self) -> int:
@@ -76,10 +88,10 @@ class Layout:
         return sum(math.prod(t.shape) for t in self.tensors if not t.packed)
 
     def check(self, state: State) -> None:
-        """Raises :class:`ProtectionError` on other names, shapes or types, or values not finite."""
+        """Raise :class:`ProtectionError` on other names, shapes, dtypes, or values not finite."""
         if state.keys() != self.shapes.keys():
-            odd = sorted(state.keys() ^ self.shapes.keys())
-            raise ProtectionError(f"the state and the layout differ in tensor '{odd[0]}'")
+            unmatched = sorted(state.keys() ^ self.shapes.keys())
+            raise ProtectionError(f"the state and the layout differ in tensor '{unmatched[0]}'")
         for tensor in self.tensors:
             array = state[tensor.name]
             if array.dtype != np.float32 or array.shape != tensor.shape:
@@ -93,14 +105,14 @@ class Layout:
                 )
 
     def flatten(self, state: State) -> NDArray[np.float32]:
-        """The state, checked, as one vector ``(values,)``."""
+        """Check the state and copy it into one float32 vector ``(values,)``."""
         self.check(state)
         flat = np.empty(self.values, np.float32)
         for tensor in self.tensors:
-            flat[tensor.where] = state[tensor.name].ravel()
+            flat[tensor.span] = state[tensor.name].ravel()
         return flat
 
     def unflatten(self, flat: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """The inverse of :meth:`flatten`, in the model's own order; the arrays share ``flat``."""
-        by_name = {t.name: flat[t.where].reshape(t.shape) for t in self.tensors}
+        """The inverse of :meth:`flatten`, in the model's order; arrays are views of ``flat``."""
+        by_name = {t.name: flat[t.span].reshape(t.shape) for t in self.tensors}
         return {name: by_name[name] for name in self.shapes}

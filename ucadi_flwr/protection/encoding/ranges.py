@@ -1,9 +1,9 @@
 """How large a value of each tensor may be: a rule that every site computes for itself.
 
-The range of a packed tensor is twice the largest value that it has in the model which every site
-has just opened; that of a wide one is fixed. The server never sees a range, for they travel inside
-the ciphertext. A value beyond its range is never clipped in silence: the site refuses with
-:class:`OutOfRange`, and the round is repeated with the multipliers that it asks for.
+The range of a packed tensor is twice its largest absolute value in the global model that every site
+has just opened; the range of a wide tensor is fixed. The server never sees a range, because ranges
+travel inside the ciphertext. A value beyond its range is never clipped: the site raises
+:class:`OutOfRange`, and the round is repeated with the multipliers that the exception names.
 """
 
 import math
@@ -16,19 +16,21 @@ from ucadi_flwr.errors import ProtectionError
 from ucadi_flwr.protection.encoding.layout import Layout, State
 
 WIDE_RANGE = 2.0**19
-"""Largest |value| of a small tensor."""
+"""Largest |value| of a wide tensor."""
 
 HEADROOM = 2.0
-"""A large tensor may grow by this factor in one round."""
+"""A packed tensor may grow by this factor in one round."""
 
 MAX_MULTIPLIER = 2**20
 """A model that needs more has diverged."""
 
 
-class OutOfRange(ProtectionError):  # noqa: N818 - it asks for a wider range, it is no fault
-    """Values that do not fit; ``multipliers`` (tensor → power of two) would hold them.
+class OutOfRange(ProtectionError):  # noqa: N818 - a request for a wider range, not a fault
+    """Some values do not fit their tensor's range; the round can be repeated with wider ranges.
 
-    The multipliers are all that the server learns: powers of two, no values.
+    Args:
+        multipliers: tensor → power of two, times the usual range, that holds its values. The
+            server learns these, and no values.
     """
 
     def __init__(self, multipliers: Mapping[str, int]) -> None:
@@ -47,14 +49,24 @@ class OutOfRange(ProtectionError):  # noqa: N818 - it asks for a wider range, it
 def usual_ranges(
     layout: Layout, reference: State, multipliers: Mapping[str, int]
 ) -> NDArray[np.float32]:
-    """The range of each tensor, ``(tensors,)``, in the layout's order.
+    """The range of each tensor, float32 ``(tensors,)``, in the layout's order.
 
     A pure function of the global model and of the round's public multipliers, bit for bit the same
-    at every site. An all-zero packed tensor says nothing of its scale: its range is 1.
+    at every site. A packed tensor of zeros has the range 1, since its scale is not known.
+
+    Args:
+        layout: the tensors of the model.
+        reference: the global model that all sites have just opened.
+        multipliers: tensor → power of two by which its range is wider than usual.
+
+    Raises :class:`ProtectionError` on a multiplier for an unknown tensor, one that is not a power
+    of two from 1 to :data:`MAX_MULTIPLIER`, or a reference that does not fit the layout.
     """
     for name, multiplier in multipliers.items():
         if name not in layout.shapes:
-            raise ProtectionError(f"a range multiplier names tensor '{name}', which there is not")
+            raise ProtectionError(
+                f"a range multiplier names tensor '{name}', which is not in the model"
+            )
         if not 1 <= multiplier <= MAX_MULTIPLIER or multiplier & (multiplier - 1):
             raise ProtectionError(
                 f"tensor '{name}' cannot have {multiplier} × its range; "
@@ -75,7 +87,10 @@ def check_ranges(
     ranges: NDArray[np.float32],
     multipliers: Mapping[str, int],
 ) -> None:
-    """Raise :class:`OutOfRange` with what every tensor needs, unless all values fit."""
+    """Raise :class:`OutOfRange` with the multiplier that each tensor needs, unless all values fit.
+
+    Raises :class:`ProtectionError` where a tensor needs more than :data:`MAX_MULTIPLIER`.
+    """
     needed = {}
     for tensor, limit in zip(layout.tensors, ranges.tolist(), strict=True):
         largest = _largest(state[tensor.name])
@@ -84,7 +99,7 @@ def check_ranges(
             needed[tensor.name] = max(2, factor) * multipliers.get(tensor.name, 1)
             if needed[tensor.name] > MAX_MULTIPLIER:
                 raise ProtectionError(
-                    f"tensor '{tensor.name}' has left every range; the model has diverged"
+                    f"tensor '{tensor.name}' exceeds every range; the model has diverged"
                 )
     if needed:
         raise OutOfRange(needed)

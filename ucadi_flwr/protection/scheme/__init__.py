@@ -1,1 +1,1 @@
-"""Ciphertexts: the lattice schemes, SEAL's objects as bytes, the form on the wire."""
+"""Slots ⇄ ciphertexts: the lattice schemes, SEAL's objects as bytes, the form on the wire."""

@@ -1,10 +1,12 @@
 """CKKS: approximate sums of real numbers, the scheme that other frameworks use.
 
 Offered for comparison, with NVFlare's settings: N = 8192, primes of 60, 40 and 40 bits (the last
-only in SEAL's keys), scale 2^40, 128-bit security (218 bits of modulus are allowed at N = 8192).
-A slot is a float64, and comes back within about 1e-8. Two things that BFV gives are missing: the
-sum is not exact, so it cannot be authenticated value by value, and what is decrypted carries noise
-that depends on the key (Li and Micciancio, eprint 2020/1533): never publish an opened model.
+only in SEAL's keys), scale 2^40. A slot is a float64 and decrypts within about 1e-8.
+
+**Security**: 128 bits, classical (218 bits of modulus are allowed at N = 8192). Two properties of
+BFV are missing. The sum is not exact, so that it cannot be authenticated value by value. And a
+decrypted value carries noise that depends on the key (Li and Micciancio, eprint 2020/1533): never
+publish an opened model while its key is in use.
 """
 
 from typing import Any
@@ -28,7 +30,7 @@ LATTICE = Lattice(
 
 
 class EmbeddingEncoding:
-    """float64 ⇄ SEAL's canonical embedding of them."""
+    """float64 numbers ⇄ a plaintext, by SEAL's canonical embedding."""
 
     dtype: type[int] | type[float] = float
 
@@ -36,7 +38,10 @@ class EmbeddingEncoding:
         self._encoder = seal.CKKSEncoder(LATTICE.context)
 
     def fill(self, plain: Any, row: NDArray[np.float64], seal_io: SealIo) -> None:
-        """Write a row ``(4096,)`` of float64; refuse what the modulus cannot hold."""
+        """Write a row ``(4096,)`` of float64.
+
+        Raises :class:`ProtectionError` where the modulus cannot hold a value.
+        """
         try:
             self._encoder.encode(row.tolist(), LATTICE.scale, plain)
         except ValueError as error:

@@ -1,21 +1,21 @@
-"""The closed table of schemes."""
+"""The closed table of schemes that encrypt."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from ucadi_flwr.errors import ProtectionError
-from ucadi_flwr.protection.encoding.bfv_slots import HALF
+from ucadi_flwr.protection.encoding.slots import HALF
 from ucadi_flwr.protection.mac import LinearMac, MembershipTags, Tags
 from ucadi_flwr.protection.scheme import bfv, ckks
-from ucadi_flwr.protection.scheme.ciphertexts import Encoding, Lattice
+from ucadi_flwr.protection.scheme.ciphertexts import Lattice, PlaintextEncoding
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """One scheme that encrypts."""
+    """A scheme that encrypts: its parameters, how plaintexts hold slots, how sums are tagged."""
 
     lattice: Lattice
-    encoding: Callable[[], Encoding]
+    encoding: Callable[[], PlaintextEncoding]
     tags: Tags
 
 
@@ -28,14 +28,23 @@ _TOTALS = {"none": 2**62, "bfv": HALF, "ckks": 2**40}
 
 
 def scheme(name: str) -> Scheme:
-    """The scheme that encrypts by that name."""
+    """The scheme of that name.
+
+    Raises :class:`ProtectionError` on other names, ``none`` included.
+
+    >>> scheme("bfv").lattice.security_bits
+    192
+    """
     if name not in _SCHEMES:
-        raise ProtectionError(f"'{name}' does not encrypt; there are {', '.join(_SCHEMES)}")
+        raise ProtectionError(f"'{name}' does not encrypt; the schemes are {', '.join(_SCHEMES)}")
     return _SCHEMES[name]
 
 
 def largest_total(name: str) -> int:
-    """Largest |sum of integers| that is exact under a scheme, ``none`` included."""
+    """Largest |sum of integers| that is exact under a scheme or under ``none``.
+
+    Raises :class:`ProtectionError` on other names.
+    """
     if name not in _TOTALS:
         raise ProtectionError(f"no protection '{name}'; there are {', '.join(_TOTALS)}")
     return _TOTALS[name]

@@ -1,8 +1,8 @@
-"""A drawing: a matplotlib figure with its words, as SVG for the page and as files.
+"""A drawing: a matplotlib figure with its title and caption, as SVG for the page and as files.
 
-Text stays text (``svg.fonttype: none``), so that a figure can be searched, read aloud and copied;
-labels are laid out by matplotlib's own font, which is wider than the usual system fonts that a
-reader sees. Nothing is rasterised or clipped, so that no figure needs a data URI or ``url()``.
+Text stays text (``svg.fonttype: none``), so that a figure can be searched, read aloud and copied.
+Labels are laid out with matplotlib's own font, which is wider than the usual system fonts of a
+browser. Nothing is rasterised or clipped, so that no figure needs a data URI or ``url()``.
 """
 
 import io
@@ -18,13 +18,14 @@ import matplotlib
 import matplotlib.style
 from matplotlib.figure import Figure
 
+from ucadi_flwr.files.atomic import replacing
 from ucadi_flwr.report.formats import MINUS
 
 Item = TypeVar("Item")
 
 STYLE = {
     "svg.fonttype": "none",
-    "text.parse_math": False,  # a "$" in a site's name is a dollar
+    "text.parse_math": False,  # a "$" in a site's name stays a dollar sign
     "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica", "sans-serif"],
     "font.size": 8.0,
     "axes.titlesize": 9.0,
@@ -39,21 +40,27 @@ STYLE = {
 }
 
 DPI = 200
-"""Of the PNG files."""
+"""Resolution of the PNG files, dots per inch."""
 
 LABEL_LENGTH = 24
-"""Characters of a name in a figure; the tables have it in full."""
+"""Characters of a name in a figure; the tables show the full name."""
 
-INCHES_A_CHARACTER = 0.068
-"""Of the font at 8 points, on average."""
+INCHES_PER_CHARACTER = 0.068
+"""Average width of a character of the font at 8 points."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure and its words.
+    """A figure with its texts.
 
-    ``title`` and ``description`` stand for it where it is not seen; ``caption`` is under it.
-    ``group``: the section of the page; ``name``: its file, and what its ids begin with.
+    Attributes:
+        group: the section of the page.
+        name: the name of its files; the ids in the SVG begin with it.
+        title: a short text for readers who do not see the picture.
+        description: a longer one.
+        caption: the text below the figure.
+        figure: the picture. Its layout is computed when it is first saved, and kept, so that the
+            page and the files show the same picture.
     """
 
     group: str
@@ -64,7 +71,7 @@ class Drawing:
     figure: Figure
 
     def svg(self) -> str:
-        """An ``<svg>`` element to stand inside a page, in any font, with ids of its own."""
+        """An ``<svg>`` element for the page: it uses the page's font and has unique ids."""
         root = self._saved(transparent=True)
         svg = ET.Element("svg", {"viewBox": root.attrib["viewBox"]})
         svg.set("style", f"--width: {root.attrib['width']}")
@@ -76,16 +83,20 @@ class Drawing:
         svg = ET.Element("svg", {key: root.attrib[key] for key in ("viewBox", "width", "height")})
         svg.set("xmlns", "http://www.w3.org/2000/svg")
         text = ET.tostring(self._labelled(svg, root), encoding="utf-8", xml_declaration=True)
-        words = {"Software": None, "Title": self.title, "Description": self.description}
-        png = io.BytesIO()
-        with style(self.name):
+        metadata = {"Software": None, "Title": self.title, "Description": self.description}
+        paths = [folder / f"{self.name}.svg", folder / f"{self.name}.png"]
+        with replacing(paths[0]) as partial:
+            partial.write_bytes(text)
+        with replacing(paths[1]) as partial, style(self.name):
             self.figure.savefig(
-                png, format="png", dpi=DPI, metadata=words, bbox_inches="tight", pad_inches=0.08
+                partial,
+                format="png",
+                dpi=DPI,
+                metadata=metadata,
+                bbox_inches="tight",
+                pad_inches=0.08,
             )
-        return [
-            _replace(folder / f"{self.name}.svg", text),
-            _replace(folder / f"{self.name}.png", png.getvalue()),
-        ]
+        return paths
 
     def _saved(self, transparent: bool) -> ET.Element:
         for artist in self.figure.findobj():
@@ -96,10 +107,11 @@ class Drawing:
             self.figure.savefig(
                 file, format="svg", bbox_inches="tight", pad_inches=pad, transparent=transparent
             )
+        self.figure.set_layout_engine("none")  # keep the layout that was computed just now
         return ET.fromstring(file.getvalue())  # noqa: S314 - our own figure
 
     def _labelled(self, svg: ET.Element, root: ET.Element) -> ET.Element:
-        """``svg`` with what ``root`` draws and the words; ids begin with the figure's name."""
+        """``svg`` with the texts and the content of ``root``; ids begin with the figure's name."""
         name = self.name
         svg.set("role", "img")
         svg.set("aria-labelledby", f"{name}-title {name}-description")
@@ -119,12 +131,16 @@ class Drawing:
 
 @contextmanager
 def style(salt: str) -> Iterator[None]:
-    """Matplotlib's defaults, whatever the user's own are, with ours."""
+    """Use :data:`STYLE` over matplotlib's defaults, whatever the user has configured.
+
+    Args:
+        salt: a text that the ids of the SVG depend on; the same text gives the same ids.
+    """
     with (
         matplotlib.style.context(["default", {**STYLE, "svg.hashsalt": salt}]),
         warnings.catch_warnings(),
     ):
-        # The reader's browser has the letters that matplotlib's font lacks.
+        # The browser has the letters that matplotlib's font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
@@ -135,9 +151,13 @@ def in_parts(
     size: int,
     draw: Callable[[str, Sequence[Item], str], Drawing],
 ) -> list[Drawing]:
-    """Several drawings if there are more items than fit on a page.
+    """Draw ``items``, in several drawings if there are more than ``size``.
 
-    ``draw`` is given a name ("roc", or "roc-1", "roc-2", …), its items and words for the caption.
+    Args:
+        group: the name of the drawing, or of all parts ("roc-1", "roc-2", …).
+        items: what is drawn.
+        size: how many items fit on a page.
+        draw: gets the name of a part, its items and a text for the end of its caption.
     """
     parts = [items[i : i + size] for i in range(0, len(items), size)]
     if len(parts) == 1:
@@ -149,25 +169,23 @@ def in_parts(
 
 
 def printable(text: str) -> str:
-    """``text`` with what XML cannot hold replaced."""
+    """``text`` with the characters that XML does not allow replaced."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def shorten(name: str, length: int = LABEL_LENGTH) -> str:
-    """At most ``length`` characters, the middle left out; what XML cannot hold is replaced."""
+    """At most ``length`` characters, with "…" for the middle; made printable.
+
+    >>> shorten("abcdefghij", 6)
+    'ab…hij'
+    """
     shown = printable(name)
     half = length // 2
     return shown if len(shown) <= length else f"{shown[: half - 1]}…{shown[-half:]}"
 
 
 def tick(value: float, _place: int | None = None) -> str:
-    """A share at an axis: "0", ".2", "−.05", "1"."""
+    """The label of a tick: "0", ".2", "−.05", "1"."""
     text = f"{abs(value):.4f}".rstrip("0").rstrip(".")
     text = text.removeprefix("0") or "0"
     return f"{MINUS}{text}" if value < 0 and text != "0" else text
-
-
-def _replace(path: Path, data: bytes) -> Path:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(data)
-    return partial.replace(path)

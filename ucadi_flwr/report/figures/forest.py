@@ -1,10 +1,9 @@
-"""Forest plots: every difference between two strategies with its interval, by test set."""
+"""Forest plots: every difference between two strategies, with its interval, by test set."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from statistics import median
-from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,9 +12,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report import formats
 from ucadi_flwr.report.comparisons import Comparison, name_of
-from ucadi_flwr.report.details import MEASURES
+from ucadi_flwr.report.details import MEASURE_NAMES
 from ucadi_flwr.report.figures.drawing import (
-    INCHES_A_CHARACTER,
+    INCHES_PER_CHARACTER,
     Drawing,
     in_parts,
     shorten,
@@ -23,39 +22,36 @@ from ucadi_flwr.report.figures.drawing import (
     tick,
 )
 from ucadi_flwr.report.verdicts import verdict
-from ucadi_flwr.results.analysis import Difference, Estimate
+from ucadi_flwr.results.analysis import Difference, Estimate, Measure
 
-Measure = Literal["auc", "accuracy"]
+ROWS = 42
+"""Rows of a figure that fit on A4; further rows are in a further figure."""
 
-LINES = 42
-"""Of a figure that fits on A4; more continue in a further one."""
-
-LINE_HEIGHT = 0.2  # inches
-PLOT_WIDTH = 2.5
+ROW_HEIGHT = 0.2  # inches
+PLOT_WIDTH = 2.5  # inches
 LABEL_CHARACTERS = 34
 
 CUT = 8.0
-"""Intervals are cut, with an arrow, at so many times the median of their farther ends, unless an
-estimate lies farther out."""
-
+"""An interval is cut, with an arrow, where it is farther from zero than this many times the median
+of the farther ends of all intervals, unless an estimate is farther out."""
 
 GAP = 0.45
-"""Lines between two test sets."""
+"""Space between two test sets, in rows."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """A heading (no difference) or a difference."""
+class ForestRow:
+    """A row of the plot: a heading (without a difference) or a difference."""
 
     label: str
     difference: Difference | None = None
 
 
 def forest_plots(comparison: Comparison) -> list[Drawing]:
-    """One figure a measure, in parts if it is long; none without a difference."""
+    """One figure for each measure, in parts if it is long; none without a difference."""
     return [
         drawing
-        for measure in MEASURES
+        for measure in MEASURE_NAMES
         for drawing in _of_measure(comparison, comparison.differences(measure), measure)
     ]
 
@@ -63,55 +59,57 @@ def forest_plots(comparison: Comparison) -> list[Drawing]:
 def _of_measure(
     comparison: Comparison, differences: Sequence[Difference], measure: Measure
 ) -> list[Drawing]:
-    known = [d for d in differences if d.difference.mean is not None]
-    if not known:
+    defined = [d for d in differences if d.difference.mean is not None]
+    if not defined:
         return []
-    only = all(d.b == comparison.reference for d in known)
-    limit = _limit(known)
+    to_reference = all(d.b == comparison.reference for d in defined)
+    limit = _limit(defined)
 
-    def draw(name: str, pages: Sequence[list[Line]], words: str) -> Drawing:
-        return _draw(comparison, name, pages[0], words, measure, only, limit)
+    def draw(name: str, pages: Sequence[list[ForestRow]], part: str) -> Drawing:
+        return _draw(comparison, name, pages[0], part, measure, to_reference, limit)
 
-    pages = list(_pages(_groups(comparison, known, only)))
+    pages = list(_pages(_groups(comparison, defined, to_reference)))
     return in_parts(f"forest-{measure}", pages, 1, draw)
 
 
 def _groups(
-    comparison: Comparison, differences: Sequence[Difference], only: bool
-) -> Iterator[list[Line]]:
+    comparison: Comparison, differences: Sequence[Difference], to_reference: bool
+) -> Iterator[list[ForestRow]]:
+    """For each test set, a heading and its differences."""
     sets = {test_set.site: test_set for test_set in comparison.sets}
     for site, group in groupby(differences, key=lambda d: d.tested_at):
-        found = sets.get(site)
-        heading = shorten(name_of(site)) + (f", {found.cases}" if found else "")
+        test_set = sets.get(site)
+        heading = shorten(name_of(site)) + (f", {test_set.cases}" if test_set else "")
         yield [
-            Line(heading),
-            *(Line(_label(d, only), d) for d in group),
+            ForestRow(heading),
+            *(ForestRow(_label(d, to_reference), d) for d in group),
         ]
 
 
-def _label(difference: Difference, only: bool) -> str:
-    if only:
+def _label(difference: Difference, to_reference: bool) -> str:
+    if to_reference:
         return shorten(difference.a, LABEL_CHARACTERS)
     half = LABEL_CHARACTERS // 2 - 1
     return f"{shorten(difference.a, half)} {formats.MINUS} {shorten(difference.b, half)}"
 
 
-def _pages(groups: Iterator[list[Line]]) -> Iterator[list[Line]]:
-    """Whole groups on a page as long as they fit; a longer one is divided."""
-    page: list[Line] = []
+def _pages(groups: Iterator[list[ForestRow]]) -> Iterator[list[ForestRow]]:
+    """As many whole groups on a page as fit; a group that is longer than a page is divided."""
+    page: list[ForestRow] = []
     for group in groups:
-        if page and len(page) + len(group) > LINES:
+        if page and len(page) + len(group) > ROWS:
             yield page
             page = []
         heading, rest = group[0], group[1:]
-        while len(rest) > LINES - 1:
-            yield [heading, *rest[: LINES - 1]]
-            rest = rest[LINES - 1 :]
+        while len(rest) > ROWS - 1:
+            yield [heading, *rest[: ROWS - 1]]
+            rest = rest[ROWS - 1 :]
         page += [heading, *rest]
     yield page
 
 
 def _limit(differences: Sequence[Difference]) -> float:
+    """The end of the horizontal axis, on both sides of zero."""
     ends = [
         max(abs(end) for end in (d.difference.mean, d.difference.low, d.difference.high) if end)
         for d in differences
@@ -126,18 +124,18 @@ def _limit(differences: Sequence[Difference]) -> float:
 def _draw(
     comparison: Comparison,
     name: str,
-    lines: Sequence[Line],
-    words: str,
+    rows: Sequence[ForestRow],
+    part: str,
     measure: Measure,
-    only: bool,
+    to_reference: bool,
     limit: float,
 ) -> Drawing:
-    what = MEASURES[measure]
+    reference, measure_name = comparison.reference, MEASURE_NAMES[measure]
     level = comparison.analysis.level
     cut = False
     with style(name):
-        heights = _heights(lines)
-        height = LINE_HEIGHT * (heights[-1] + 1)
+        heights = _heights(rows)
+        height = ROW_HEIGHT * (heights[-1] + 1)
         figure = Figure(figsize=(PLOT_WIDTH, height))
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(-limit, limit), ylim=(heights[-1] + 0.6, -0.6), yticks=[])
@@ -145,54 +143,55 @@ def _draw(
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5, symmetric=True))
         axes.xaxis.set_major_formatter(FuncFormatter(tick))
         axes.axvline(0, color="#555555", lw=0.8)
-        left = -INCHES_A_CHARACTER * max(len(line.label) for line in lines) - 0.3
+        left = -INCHES_PER_CHARACTER * max(len(row.label) for row in rows) - 0.3
         right = PLOT_WIDTH + 0.15
-        _write(axes, left, -1.1, "strategy" if only else "strategies", weight="bold")
+        _write(axes, left, -1.1, "strategy" if to_reference else "strategies", weight="bold")
         _write(axes, right, -1.1, f"difference ({comparison.percent} CI)", weight="bold")
-        _write(axes, right + 1.85, -1.1, "p, corrected", weight="bold")
-        for y, line in zip(heights, lines, strict=True):
-            difference = line.difference
+        _write(axes, right + 1.85, -1.1, "corrected p", weight="bold")
+        for y, row in zip(heights, rows, strict=True):
+            difference = row.difference
             if difference is None:
-                _write(axes, left, y, line.label, weight="bold")
+                _write(axes, left, y, row.label, weight="bold")
                 continue
-            _write(axes, left + 0.12, y, line.label)
+            _write(axes, left + 0.12, y, row.label)
             estimate = difference.difference
             _write(axes, right, y, formats.signed(estimate.mean) + _ends(estimate))
             _write(axes, right + 1.85, y, formats.p_value(difference.p_holm))
             shown = verdict(difference, level) != 0
             cut |= _draw_interval(axes, y, difference, limit, shown)
-        of = f"{what} less that of {shorten(comparison.reference)}"
-        axes.set_xlabel(of if only else f"difference in {what}", labelpad=4)
-    against = f" from {comparison.reference}" if only else ""
+        label = f" from {shorten(reference)}" if to_reference else ""
+        axes.set_xlabel(f"difference in {measure_name}{label}", labelpad=4)
+    title = f"Differences in {measure_name}" + (f" from {reference}" if to_reference else "")
     return Drawing(
         group="forest",
         name=name,
-        title=f"Differences in {what}{against}",
-        description=f"Forest plot of {sum(line.difference is not None for line in lines)} "
-        f"differences in {what} with their intervals; the table of all differences has the values.",
-        caption=f"Differences in {what}{against} on exactly the same cases, with "
-        f"{comparison.percent} intervals. Filled: a difference was shown; hollow: none was. "
-        f"p is corrected (Holm) over all differences in {what}."
-        f"{' Arrows: the interval goes on.' if cut else ''}{words}",
+        title=title,
+        description=f"Forest plot of {sum(row.difference is not None for row in rows)} "
+        f"differences in {measure_name} with their intervals; the table of all differences has "
+        "the values.",
+        caption=f"{title} on exactly the same cases, with {comparison.percent} confidence "
+        "intervals (CI). Filled mark: a difference was shown. Hollow mark: no difference was "
+        f"shown. p is corrected (Holm) for all differences in {measure_name}."
+        f"{' Arrow: the interval is longer than drawn.' if cut else ''}{part}",
         figure=figure,
     )
 
 
-def _heights(lines: Sequence[Line]) -> list[float]:
-    """Where each line stands: one below the other, with a gap before a heading."""
-    gaps = accumulate(GAP * (line.difference is None) for line in lines)
+def _heights(rows: Sequence[ForestRow]) -> list[float]:
+    """The vertical position of each row, with a gap before a heading."""
+    gaps = accumulate(GAP * (row.difference is None) for row in rows)
     return [place + gap - GAP for place, gap in enumerate(gaps)]
 
 
 def _ends(estimate: Estimate) -> str:
-    """The interval behind its mean; nothing if neither end is known."""
+    """The interval as text after its mean; empty if neither end is known."""
     if estimate.low is None and estimate.high is None:
         return ""
     return f" ({formats.share(estimate.low)} to {formats.share(estimate.high)})"
 
 
 def _draw_interval(axes: Axes, y: float, difference: Difference, limit: float, shown: bool) -> bool:
-    """The mean and its interval; whether the interval was cut."""
+    """Draw the mean and its interval; return whether the interval was cut."""
     estimate = difference.difference
     mean = estimate.mean or 0.0
     low = mean if estimate.low is None else estimate.low
@@ -203,12 +202,12 @@ def _draw_interval(axes: Axes, y: float, difference: Difference, limit: float, s
         if end != at:
             axes.plot([at], [y], marker=marker, ms=4, color="black", ls="")
     if abs(mean) <= limit:
-        everyone = difference.tested_at == ALL_SITES
+        all_sites = difference.tested_at == ALL_SITES
         axes.plot(
             [mean],
             [y],
-            marker="D" if everyone else "s",
-            ms=5.5 if everyone else 4.8,
+            marker="D" if all_sites else "s",
+            ms=5.5 if all_sites else 4.8,
             mfc="black" if shown else "white",
             mec="black",
             mew=1,
@@ -218,6 +217,6 @@ def _draw_interval(axes: Axes, y: float, difference: Difference, limit: float, s
 
 
 def _write(axes: Axes, x: float, y: float, text: str, weight: str = "normal") -> None:
-    """Text at ``x`` inches from the axes' left edge and the height of line ``y``."""
-    place = axes.get_yaxis_transform()  # x in widths of the axes, y in lines
-    axes.text(x / PLOT_WIDTH, y, text, transform=place, va="center_baseline", fontweight=weight)
+    """Write text at ``x`` inches from the left edge of the axes, at the height of row ``y``."""
+    transform = axes.get_yaxis_transform()  # x in widths of the axes, y in rows
+    axes.text(x / PLOT_WIDTH, y, text, transform=transform, va="center_baseline", fontweight=weight)

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
+from ucadi_flwr.report.comparisons import Comparison
 from ucadi_flwr.report.figures.drawing import (
-    INCHES_A_CHARACTER,
+    INCHES_PER_CHARACTER,
     LABEL_LENGTH,
     Drawing,
     shorten,
@@ -22,7 +23,7 @@ from ucadi_flwr.report.figures.drawing import (
 from ucadi_flwr.report.formats import share
 
 AUC_CLASSES = [0.5 + 0.05 * step for step in range(11)]
-"""Where the heat map's colours change; an AUC below the first has the first colour."""
+"""The AUCs at which the colour changes; an AUC below the first has the first colour."""
 
 WIDE = 12
 """With more test sites than this, the heat map prints two decimals in narrower cells."""
@@ -30,15 +31,30 @@ WIDE = 12
 
 @dataclass(frozen=True)
 class HeatRow:
-    """A model, the site that trained it (or "all"), and its AUC by column."""
+    """A model, the site that trained it (or "all"), and its AUC in each column."""
 
     label: str
     trained_at: str
     values: Sequence[float | None]
 
 
-def cross_site(rows: Sequence[HeatRow], sites: Sequence[str], over_seeds: bool = False) -> Drawing:
-    """AUC of every model (rows) at every site (columns); a frame marks a model's own site."""
+def cross_site(comparison: Comparison, over_seeds: bool = False) -> Drawing:
+    """AUC of every model (rows) at every site (columns); a frame marks a model's own site.
+
+    Args:
+        comparison: the analysis; at least one model was tested at a site.
+        over_seeds: whether the AUCs are means over several seeds.
+    """
+    sites = [test_set.site for test_set in comparison.sites]
+    rows = [
+        HeatRow(row.label, row.trained_at, [row.auc(site).mean for site in sites])
+        for row in comparison.cross_rows()
+    ]
+    return heat_map(rows, sites, over_seeds)
+
+
+def heat_map(rows: Sequence[HeatRow], sites: Sequence[str], over_seeds: bool = False) -> Drawing:
+    """Draw the rows of :func:`cross_site`; each row has one value for each site."""
     wide = len(sites) > WIDE
     cell_width, cell_height = (0.31, 0.24) if wide else (0.62, 0.3)  # inches
     width, height = cell_width * len(sites), cell_height * len(rows)
@@ -49,7 +65,7 @@ def cross_site(rows: Sequence[HeatRow], sites: Sequence[str], over_seeds: bool =
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         names = [shorten(site) for site in sites]
-        tilted = max(map(len, names)) * INCHES_A_CHARACTER > cell_width
+        tilted = max(map(len, names)) * INCHES_PER_CHARACTER > cell_width
         axes.set_xticks([x + 0.5 for x in range(len(sites))], names)
         if tilted:
             for text in axes.get_xticklabels():
@@ -76,12 +92,12 @@ def cross_site(rows: Sequence[HeatRow], sites: Sequence[str], over_seeds: bool =
         group="cross-site",
         name="cross-site",
         title="AUC of every model at every test site",
-        description=f"Heat map of {len(rows)} models by {len(sites)} test sites; the table has "
-        "the values.",
+        description=f"Heat map of {len(rows)} models by {len(sites)} test sites; the table below "
+        "has the values.",
         caption="AUC of every model (rows) at every site (columns)"
         f"{', mean over seeds' if over_seeds else ''}."
         f"{' A frame marks a model tested at the site that trained it.' if framed else ''}"
-        f"{' – is an AUC that is not defined or was not measured.' if gaps else ''}"
+        f"{' –: the AUC is not defined or was not measured.' if gaps else ''}"
         " An AUC below .5 has the darkest colour.",
         figure=figure,
     )
@@ -107,7 +123,7 @@ def _draw_cell(axes: Axes, x: int, y: int, face: object, text: str) -> None:
 
 
 def _draw_frame(axes: Axes, x: int, y: int) -> None:
-    """Black in white: seen on every colour."""
+    """A black frame in a white one, which is visible on every colour."""
     for inset, ink, width in ((0.03, "white", 3.0), (0.03, "black", 1.4)):
         side = 1 - 2 * inset
         axes.add_patch(
@@ -116,9 +132,9 @@ def _draw_frame(axes: Axes, x: int, y: int) -> None:
 
 
 def luminance(red: float, green: float, blue: float) -> float:
-    """Relative luminance (WCAG 2) of an sRGB colour, all in 0…1.
+    """Relative luminance (WCAG 2) of an sRGB colour; the channels and the result are in 0…1.
 
-    Black text has the higher contrast above sqrt(1.05 × 0.05) − 0.05 = 0.179, white below.
+    Black text has the higher contrast above sqrt(1.05 × 0.05) − 0.05 = 0.179, white text below.
     """
     linear = [
         channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4

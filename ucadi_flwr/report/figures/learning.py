@@ -1,4 +1,4 @@
-"""Learning curves: training loss over rounds and over what a site has exchanged by then."""
+"""Learning curves: training loss over the rounds and over the data that a site has exchanged."""
 
 import math
 from collections.abc import Sequence
@@ -9,30 +9,34 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, Locator, MaxNLocator
 
 from ucadi_flwr.report.figures.drawing import Drawing, shorten, style
-from ucadi_flwr.report.figures.lines import Look, looks
-from ucadi_flwr.report.tables import Curve
+from ucadi_flwr.report.figures.lines import LineStyle, line_styles
+from ucadi_flwr.report.tables import LossCurve
 
 ACROSS = 4
-"""Panels at most; more strategies continue in further rows."""
+"""Panels in a row; further strategies are in further rows."""
 
 EVERY_ROUND = 5
-"""Up to so many rounds, each has a tick."""
+"""With at most this many rounds, each round has a tick."""
 
 MOST_SITES = 6
-"""With more sites than this, their lines are not told apart."""
+"""With more sites than this, the lines of all sites look the same."""
 
 
-def learning_curves(curves: Sequence[Curve], over_seeds: bool = False) -> Drawing:
-    """Training loss by round, one panel a strategy on common axes: its mean and its sites.
+def learning_curves(curves: Sequence[LossCurve], over_seeds: bool = False) -> Drawing:
+    """Training loss by round, one panel for each strategy: the mean and the sites.
 
-    A second axis, above, has the MB that one site has exchanged by the rounds below it.
+    A second axis above the panel shows the MB that one site has exchanged by each round.
+
+    Args:
+        curves: one for each strategy, at least one.
+        over_seeds: whether the losses are means over several seeds.
     """
     sites = sorted({site for curve in curves for site in curve.sites})
-    look = looks(["", *sites]) if len(sites) <= MOST_SITES else {}
+    styles = line_styles(["", *sites]) if len(sites) <= MOST_SITES else {}
     down = math.ceil(len(curves) / ACROSS)
     across = math.ceil(len(curves) / down)
-    sent = any(_sent(curve) for curve in curves)
-    side = 2.15 if sent else 1.9
+    exchanged = any(_exchanged(curve) for curve in curves)
+    side = 2.15 if exchanged else 1.9
     with style("learning"):
         figure = Figure(
             figsize=(max(3.6, 1.9 * across + 0.4), side * down + 0.5), layout="constrained"
@@ -44,21 +48,21 @@ def learning_curves(curves: Sequence[Curve], over_seeds: bool = False) -> Drawin
         last = max(number for curve in curves for number, _ in curve.mean)
         for index, (axes, curve) in enumerate(zip(panels, curves, strict=False)):
             axes.set_visible(True)
-            axes.set_title(shorten(curve.strategy), loc="left", pad=24 if sent else 4)
+            axes.set_title(shorten(curve.strategy), loc="left", pad=24 if exchanged else 4)
             axes.xaxis.set_major_locator(_rounds(last))
             axes.tick_params(
                 labelleft=index % across == 0, labelbottom=index + across >= len(curves)
             )
             for site, points in curve.sites.items():
-                _draw_line(axes, points, _site_line(look.get(site)))
+                _draw_line(axes, points, _site_line(styles.get(site)))
             _draw_line(axes, curve.mean, _mean_line())
             axes.autoscale_view()
         panels[0].set(xlim=(0.4, last + 0.6))
         panels[0].set_ylim(bottom=0)
         for axes, curve in zip(panels, curves, strict=False):
-            if _sent(curve):
+            if _exchanged(curve):
                 _draw_megabytes(axes, curve)
-            elif sent:
+            elif exchanged:
                 axes.annotate(
                     "nothing is shared" if curve.sites else "images are pooled",
                     (0, 1),
@@ -71,8 +75,8 @@ def learning_curves(curves: Sequence[Curve], over_seeds: bool = False) -> Drawin
         figure.supxlabel("round", fontsize=8)
         figure.supylabel("training loss", fontsize=8)
         lines, names = [_mean_line()], ["mean over sites"]
-        if look:
-            lines += [_site_line(look[site]) for site in sites]
+        if styles:
+            lines += [_site_line(styles[site]) for site in sites]
             names += map(shorten, sites)
         else:
             lines.append(_site_line(None))
@@ -85,20 +89,20 @@ def learning_curves(curves: Sequence[Curve], over_seeds: bool = False) -> Drawin
             frameon=False,
             handlelength=3.2,
         )
-    words = ["Training loss by round", ", mean over seeds" * over_seeds, "."]
-    words += [" Black: mean over the sites, weighted by their training cases; thin: each site."]
-    if sent:
-        words += [" Above a panel: data, up and down, that one site has exchanged by then (mean "]
-        words += ["over sites)."]
-    words += [" The loss is measured on the cases that are trained on, so it says nothing about "]
-    words += ["new ones."]
+    data = (
+        " Scale above a panel: data that one site has sent and received by then (mean over sites)."
+        if exchanged
+        else ""
+    )
     return Drawing(
         group="learning",
         name="learning",
         title="Training loss by round",
         description=f"Line charts, one for each of {len(curves)} strategies, of the loss over the "
         "rounds.",
-        caption="".join(words),
+        caption=f"Training loss by round{', mean over seeds' if over_seeds else ''}. Black: mean "
+        f"over sites, weighted by their number of training cases. Thin: each site.{data} The loss "
+        "is measured on the training cases, so it says nothing about new cases.",
         figure=figure,
     )
 
@@ -109,13 +113,14 @@ def _rounds(last: int) -> Locator:
     return MaxNLocator(integer=True, min_n_ticks=1, nbins=4)
 
 
-def _sent(curve: Curve) -> float:
+def _exchanged(curve: LossCurve) -> float:
+    """The MB that a site has exchanged by the last round."""
     return max(curve.megabytes.values(), default=0.0)
 
 
-def _draw_megabytes(axes: Axes, curve: Curve) -> None:
-    """The same ticks as below, told in MB, or the last round if it comes before them all."""
-    unit, size = ("GB", 1e3) if _sent(curve) >= 1e3 else ("MB", 1.0)
+def _draw_megabytes(axes: Axes, curve: LossCurve) -> None:
+    """Repeat the ticks of the rounds above the panel, in MB; if none was run, the last round."""
+    unit, size = ("GB", 1e3) if _exchanged(curve) >= 1e3 else ("MB", 1.0)
     places = [float(place) for place in axes.get_xticks() if round(place) in curve.megabytes]
     shown = [
         (place, curve.megabytes[round(place)] / size)
@@ -123,7 +128,7 @@ def _draw_megabytes(axes: Axes, curve: Curve) -> None:
     ]
     top = axes.secondary_xaxis("top")
     top.set_xticks([place for place, _ in shown], [f"{value:.3g}" for _, value in shown])
-    top.set_xlabel(f"{unit} a site", fontsize=7, labelpad=2, color="#333333")
+    top.set_xlabel(f"{unit} per site", fontsize=7, labelpad=2, color="#333333")
     top.tick_params(labelsize=7, length=2.5, pad=1.5)
 
 
@@ -131,10 +136,10 @@ def _mean_line() -> Line2D:
     return Line2D([], [], color="black", lw=1.8, marker="o", ms=3.5)
 
 
-def _site_line(look: Look | None) -> Line2D:
-    if look is None:
+def _site_line(line_style: LineStyle | None) -> Line2D:
+    if line_style is None:
         return Line2D([], [], color="#999999", lw=0.6)
-    line = look.line(marked=True, width=1)
+    line = line_style.line(marked=True, width=1)
     line.set_markersize(2.8)
     return line
 

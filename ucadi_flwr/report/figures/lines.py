@@ -1,4 +1,4 @@
-"""Lines that are told apart by colour, and by dashes and markers without it."""
+"""Line styles that differ in colour, and also in dashes and markers, for readers without colour."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from matplotlib.lines import Line2D
 
 COLOURS = ["#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
-"""Okabe and Ito's, without yellow, which does not show on white."""
+"""The palette of Okabe and Ito (2008), without yellow, which is not visible on white."""
 
 DASHES: list[Any] = [
     "-",
@@ -20,15 +20,15 @@ DASHES: list[Any] = [
 MARKERS = "os^Dv*PXphd<>"
 
 
-class Look(NamedTuple):
-    """How one line is drawn; the seven colours and six dashes make 42 pairs."""
+class LineStyle(NamedTuple):
+    """How one line is drawn; seven colours and six dashes give 42 different pairs."""
 
     colour: str
     dashes: Any
     marker: str
 
     def line(self, marked: bool = False, width: float = 1.4) -> Line2D:
-        """A line for the legend, or to be given data."""
+        """A line without data, for the legend or to be filled; ``width`` in points."""
         return Line2D(
             [],
             [],
@@ -40,11 +40,11 @@ class Look(NamedTuple):
         )
 
 
-def looks(names: Sequence[str], first: str = "") -> dict[str, Look]:
-    """A look for every name; ``first`` has the first, solid black."""
+def line_styles(names: Sequence[str], first: str = "") -> dict[str, LineStyle]:
+    """A style for every name; ``first`` comes first and is solid black."""
     ordered = sorted(dict.fromkeys(names), key=lambda name: name != first)  # stable
     return {
-        name: Look(
+        name: LineStyle(
             COLOURS[place % len(COLOURS)],
             DASHES[place % len(DASHES)],
             MARKERS[place % len(MARKERS)],

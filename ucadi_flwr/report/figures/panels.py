@@ -1,4 +1,4 @@
-"""Square panels of shares, one a test set, with one legend above them."""
+"""Square panels with both axes from 0 to 1, one for each test set, and one legend above them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,17 +8,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ucadi_flwr.report.comparisons import TestSet
-from ucadi_flwr.report.figures.drawing import shorten, tick
+from ucadi_flwr.report.figures.drawing import INCHES_PER_CHARACTER, shorten, tick
 
 ACROSS = 3
 PER_PAGE = 9
-"""Panels that fit on A4; more continue in a further figure."""
+"""Panels that fit on A4; further panels are in a further figure."""
 
 SIDE = 2.3  # inches
 
 
 def panels(sets: Sequence[TestSet], horizontal: str, vertical: str) -> tuple[Figure, list[Axes]]:
-    """A figure with one square panel a test set, both axes from 0 to 1, and the diagonal."""
+    """A figure with one square panel for each test set, and the diagonal in each.
+
+    Args:
+        sets: the test sets.
+        horizontal: label of the horizontal axes.
+        vertical: label of the vertical axes.
+    """
     down = math.ceil(len(sets) / ACROSS)
     across = math.ceil(len(sets) / down)
     figure = Figure(figsize=(max(3.6, SIDE * across + 0.5), (SIDE + 0.3) * down + 0.6))
@@ -45,9 +51,9 @@ def panels(sets: Sequence[TestSet], horizontal: str, vertical: str) -> tuple[Fig
 
 
 def legend(figure: Figure, entries: Mapping[str, Artist]) -> None:
-    """Above all panels, in as many columns as the figure is wide enough for."""
+    """Put a legend above all panels, in as many columns as fit."""
     names = [shorten(name) for name in entries]
-    inches = 0.068 * max(map(len, names)) + 0.75
+    inches = INCHES_PER_CHARACTER * max(map(len, names)) + 0.75
     columns = max(1, min(len(names), int(figure.get_figwidth() / inches)))
     figure.legend(
         list(entries.values()),

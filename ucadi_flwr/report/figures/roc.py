@@ -1,4 +1,4 @@
-"""ROC curves with their bands: one panel a test set."""
+"""ROC curves with their bands: one panel for each test set."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,21 +9,21 @@ from matplotlib.lines import Line2D
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report.comparisons import Comparison, TestSet
 from ucadi_flwr.report.figures.drawing import Drawing, in_parts, shorten, style
-from ucadi_flwr.report.figures.lines import Look, looks
+from ucadi_flwr.report.figures.lines import LineStyle, line_styles
 from ucadi_flwr.report.figures.panels import PER_PAGE, legend, panels
-from ucadi_flwr.results.analysis import Estimate, Readers, Roc
+from ucadi_flwr.results.analysis import Estimate, ReaderStudy, Roc
 
 BANDS = 3
-"""With more strategies than this, a panel has the band of the reference only."""
+"""With more strategies than this, a panel has only the band of the reference."""
 
 NAMED_READERS = 7
-"""More readers than this are not told apart."""
+"""More readers than this share one entry of the legend."""
 
 READER_MARKERS = "o^sDvPXphd<>"
 
 
 def roc_curves(comparison: Comparison) -> list[Drawing]:
-    """Sensitivity over the false-positive rate; none if no test has cases of both kinds."""
+    """Sensitivity over the false-positive rate; no figure if no test has both kinds of cases."""
     curves = {
         (tested.strategy, tested.tested_at): tested.roc
         for strategy in comparison.strategies
@@ -32,10 +32,10 @@ def roc_curves(comparison: Comparison) -> list[Drawing]:
     }
     sets = [s for s in comparison.sets if any(site == s.site for _, site in curves)]
     drawn = [s for s in comparison.strategies if any(strategy == s for strategy, _ in curves)]
-    look = looks(drawn, comparison.reference)
+    styles = line_styles(drawn, comparison.reference)
 
-    def draw(name: str, part: Sequence[TestSet], words: str) -> Drawing:
-        return _draw(comparison, name, part, words, curves, look)
+    def draw(name: str, sets: Sequence[TestSet], part: str) -> Drawing:
+        return _draw(comparison, name, sets, part, curves, styles)
 
     return in_parts("roc", sets, PER_PAGE, draw) if sets else []
 
@@ -44,54 +44,55 @@ def _draw(
     comparison: Comparison,
     name: str,
     sets: Sequence[TestSet],
-    words: str,
+    part: str,
     curves: Mapping[tuple[str, str], Roc],
-    look: Mapping[str, Look],
+    styles: Mapping[str, LineStyle],
 ) -> Drawing:
-    banded = [s for s in look if len(look) <= BANDS or s == comparison.reference]
+    banded = [s for s in styles if len(styles) <= BANDS or s == comparison.reference]
     with style(name):
         figure, every = panels(sets, "false-positive rate (1 − specificity)", "sensitivity")
-        entries: dict[str, Artist] = {strategy: _line(look, strategy) for strategy in look}
-        points = False
+        entries: dict[str, Artist] = {strategy: _line(styles, strategy) for strategy in styles}
+        has_points = False
         for axes, test_set in zip(every, sets, strict=True):
-            # The reference has the first look and is drawn last, on top.
-            for strategy in reversed(list(look)):
+            # The reference has the first style and is drawn last, on top.
+            for strategy in reversed(list(styles)):
                 curve = curves.get((strategy, test_set.site))
                 if curve is not None:
-                    _draw_curve(axes, curve, _line(look, strategy), strategy in banded)
+                    _draw_curve(axes, curve, _line(styles, strategy), strategy in banded)
             if test_set.site == ALL_SITES or len(comparison.sets) == 1:
-                points = _draw_readers(axes, comparison.analysis.readers)
+                has_points = _draw_readers(axes, comparison.analysis.readers)
         legend(figure, entries)
-    words = _bands(comparison, len(banded), len(look)) + words
-    if points:
-        words = f" Hollow points: readers; star: the decisions of a model.{words}"
+    readers = " Hollow points: readers. Star: the decisions of a model." if has_points else ""
+    bands = _describe_bands(comparison, len(banded), len(styles))
     return Drawing(
         group="roc",
         name=name,
         title="ROC curves",
-        description=f"Sensitivity over the false-positive rate: {len(sets)} panels, one a test "
-        f"set, with one line for each of {len(look)} strategies. The tables have the areas.",
-        caption="ROC curves, one panel a test set, of the positive class’s probability. "
-        "Diagonal: chance. Filled marks only tell the lines apart." + words,
+        description=f"Sensitivity over the false-positive rate: {len(sets)} panels, one for each "
+        f"test set, with one line for each of {len(styles)} strategies. The tables have the areas "
+        "under the curves.",
+        caption="ROC curves of the probability of the positive class, one panel for each test "
+        f"set. Diagonal: chance. Filled marks only identify the lines.{readers}{bands}{part}",
         figure=figure,
     )
 
 
-def _bands(comparison: Comparison, banded: int, drawn: int) -> str:
+def _describe_bands(comparison: Comparison, banded: int, drawn: int) -> str:
     if banded == drawn:
-        return f" Bands: pointwise {comparison.percent} intervals over cases."
+        return f" Bands: pointwise {comparison.percent} confidence intervals."
     if banded:
         return (
-            f" Band: the pointwise {comparison.percent} interval over cases of "
-            f"{comparison.reference}; with more than {BANDS} strategies the others have none here."
+            f" Band: the pointwise {comparison.percent} confidence interval of "
+            f"{comparison.reference}; with more than {BANDS} strategies, only the reference has "
+            "a band."
         )
     return ""
 
 
-def _line(look: Mapping[str, Look], strategy: str) -> Line2D:
-    """With a few markers, each strategy's elsewhere; the first has none."""
-    place = list(look).index(strategy)
-    line = look[strategy].line(marked=place > 0)
+def _line(styles: Mapping[str, LineStyle], strategy: str) -> Line2D:
+    """A line with few markers, at other places for each strategy; the first line has none."""
+    place = list(styles).index(strategy)
+    line = styles[strategy].line(marked=place > 0)
     line.set_markevery((0.03 + 0.045 * place, 0.45))  # in diagonals of the axes
     return line
 
@@ -109,8 +110,11 @@ def _draw_curve(axes: Axes, curve: Roc, line: Line2D, banded: bool) -> None:
         axes.fill_between(fpr, low, high, color=line.get_color(), alpha=0.12, lw=0)
 
 
-def _draw_readers(axes: Axes, studies: Sequence[Readers]) -> bool:
-    """Every reader as a hollow point, the model of the first study as a star."""
+def _draw_readers(axes: Axes, studies: Sequence[ReaderStudy]) -> bool:
+    """Draw each reader as a hollow point, the model of the first study as a star.
+
+    Return whether anything was drawn.
+    """
     if not studies:
         return False
     study = studies[0]

@@ -1,4 +1,4 @@
-"""Kits to look at, and kits to spoil."""
+"""A kit to read, and copies of it to change."""
 
 import shutil
 from collections.abc import Callable
@@ -13,7 +13,7 @@ SERVER = "fl.example.org:8443"
 
 @pytest.fixture(scope="session")
 def kit_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The kit of two sites with bfv; nobody changes it."""
+    """The kit of two sites with bfv; tests only read it."""
     kit = tmp_path_factory.mktemp("kit") / "KIT"
     commands.make(kit, SERVER, ["A", "B"], "bfv")
     return kit
@@ -21,7 +21,7 @@ def kit_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def kit(kit_once: Path, tmp_path: Path) -> Path:
-    """A copy of that kit, for one test alone."""
+    """A copy of that kit, which one test may change."""
     return Path(shutil.copytree(kit_once, tmp_path / "KIT"))
 
 

@@ -66,7 +66,7 @@ def test_an_address_is_read_and_written(text: str, host: Host, port: int, writte
         ("224.0.0.1:8443", "reach the server"),
     ],
 )
-def test_what_is_no_address_is_one_line(text: str, message: str) -> None:
+def test_an_invalid_address_is_one_line(text: str, message: str) -> None:
     with pytest.raises(FederationError, match=message) as refused:
         Address.parse(text)
     assert "\n" not in str(refused.value)

@@ -17,7 +17,7 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 
 from ucadi_flwr.deployment.kit.address import Host
 from ucadi_flwr.deployment.kit.certificates import (
-    Identity,
+    CertifiedKey,
     check_authority,
     check_server,
     new_authority,
@@ -32,16 +32,16 @@ NAME = "fl.example.org"
 
 
 @pytest.fixture(scope="module")
-def authority() -> Identity:
+def authority() -> CertifiedKey:
     return new_authority(NOW)
 
 
 @pytest.fixture(scope="module")
-def server(authority: Identity) -> Identity:
+def server(authority: CertifiedKey) -> CertifiedKey:
     return new_server(authority, NAME, NOW)
 
 
-def verifies(server: Identity, authority: Identity, host: Host, now: datetime) -> bool:
+def verifies(server: CertifiedKey, authority: CertifiedKey, host: Host, now: datetime) -> bool:
     subject = x509.DNSName(host) if isinstance(host, str) else x509.IPAddress(host)
     store = Store([authority.certificate])
     verifier = PolicyBuilder().store(store).time(now).build_server_verifier(subject)
@@ -56,17 +56,17 @@ def verifies(server: Identity, authority: Identity, host: Host, now: datetime) -
     "host", [NAME, "localhost", ip_address("10.0.0.7"), ip_address("2001:db8::7")], ids=str
 )
 def test_the_certificate_is_for_its_host_and_the_servers_own_names(
-    authority: Identity, host: Host
+    authority: CertifiedKey, host: Host
 ) -> None:
-    made = new_server(authority, host, NOW)
+    server = new_server(authority, host, NOW)
     for name in (host, "localhost", ip_address("127.0.0.1"), ip_address("::1")):
-        assert verifies(made, authority, name, NOW)
-        check_server(made.certificate, authority.certificate, name, NOW, "here")
+        assert verifies(server, authority, name, NOW)
+        check_server(server.certificate, authority.certificate, name, NOW, "here")
     for name in ("other.example.org", f"www.{NAME}", ip_address("10.0.0.8")):
-        assert not verifies(made, authority, name, NOW)
+        assert not verifies(server, authority, name, NOW)
         with pytest.raises(FederationError, match=f"here: .* not for {name}"):
-            check_server(made.certificate, authority.certificate, name, NOW, "here")
-    names = made.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+            check_server(server.certificate, authority.certificate, name, NOW, "here")
+    names = server.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     assert len(list(names.value)) == len(set(names.value))
 
 
@@ -83,7 +83,7 @@ def test_the_certificate_is_for_its_host_and_the_servers_own_names(
     ],
 )
 def test_clocks_may_differ(
-    authority: Identity, server: Identity, when: datetime, good: bool
+    authority: CertifiedKey, server: CertifiedKey, when: datetime, good: bool
 ) -> None:
     assert verifies(server, authority, NAME, when) == good
     if good:
@@ -94,7 +94,7 @@ def test_clocks_may_differ(
             check_server(server.certificate, authority.certificate, NAME, when, "here")
 
 
-def test_an_authority_lasts_ten_years(authority: Identity) -> None:
+def test_an_authority_lasts_ten_years(authority: CertifiedKey) -> None:
     check_authority(authority.certificate, NOW + 3651 * DAY, "here")
     with pytest.raises(FederationError, match="expired on 2036"):
         check_authority(authority.certificate, NOW + 3653 * DAY, "here")
@@ -102,14 +102,16 @@ def test_an_authority_lasts_ten_years(authority: Identity) -> None:
         check_authority(authority.certificate, NOW - 8 * DAY, "here")
 
 
-def test_a_server_never_outlasts_its_authority(authority: Identity) -> None:
+def test_a_server_never_outlasts_its_authority(authority: CertifiedKey) -> None:
     late = new_server(authority, NAME, NOW + 3600 * DAY)
     assert late.expires == authority.expires
     with pytest.raises(FederationError, match="make a new kit"):
         new_server(authority, NAME, NOW + 3653 * DAY)
 
 
-def test_an_authority_signs_servers_and_nothing_else(authority: Identity, server: Identity) -> None:
+def test_an_authority_signs_servers_and_nothing_else(
+    authority: CertifiedKey, server: CertifiedKey
+) -> None:
     extensions = authority.certificate.extensions
     basic = extensions.get_extension_for_class(x509.BasicConstraints)
     usage = extensions.get_extension_for_class(x509.KeyUsage)
@@ -119,25 +121,25 @@ def test_an_authority_signs_servers_and_nothing_else(authority: Identity, server
     assert usage.value.key_cert_sign
     assert usage.value.crl_sign
     assert not usage.value.digital_signature
-    own = server.certificate.extensions
-    assert not own.get_extension_for_class(x509.BasicConstraints).value.ca
-    assert not own.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
-    purposes = own.get_extension_for_class(x509.ExtendedKeyUsage).value
+    extensions = server.certificate.extensions
+    assert not extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    assert not extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    purposes = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert list(purposes) == [x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]
-    for identity in (authority, server):
-        assert identity.key.curve.name == "secp384r1"
-    with pytest.raises(FederationError, match="no certificate authority"):
+    for certified in (authority, server):
+        assert certified.key.curve.name == "secp384r1"
+    with pytest.raises(FederationError, match="not a certificate authority"):
         check_authority(server.certificate, NOW, "here")
 
 
-def test_another_authority_is_refused(server: Identity) -> None:
+def test_another_authority_is_refused(server: CertifiedKey) -> None:
     other = new_authority(NOW)
     assert not verifies(server, other, NAME, NOW)
     with pytest.raises(FederationError, match="do not mix kits"):
         check_server(server.certificate, other.certificate, NAME, NOW, "here")
 
 
-def test_a_certificate_without_extensions_is_neither(authority: Identity) -> None:
+def test_a_certificate_without_extensions_is_neither(authority: CertifiedKey) -> None:
     key = ec.generate_private_key(ec.SECP384R1())
     bare = (
         x509.CertificateBuilder()
@@ -149,21 +151,23 @@ def test_a_certificate_without_extensions_is_neither(authority: Identity) -> Non
         .not_valid_after(NOW + DAY)
         .sign(authority.key, hashes.SHA384())
     )
-    with pytest.raises(FederationError, match="no certificate authority"):
+    with pytest.raises(FederationError, match="not a certificate authority"):
         check_authority(bare, NOW, "here")
     with pytest.raises(FederationError, match="not for"):
         check_server(bare, authority.certificate, NAME, NOW, "here")
 
 
-def test_an_identity_survives_its_files_and_hides_its_key(server: Identity) -> None:
-    again = Identity.parse(server.pem, server.secret_pem, "here")
+def test_a_certified_key_is_read_back_from_its_files_and_not_printed(server: CertifiedKey) -> None:
+    again = CertifiedKey.parse(server.pem, server.secret_pem, "here")
     assert again.certificate == server.certificate
     assert again.secret_pem == server.secret_pem
     assert b"PRIVATE KEY" not in server.pem
     assert "key" not in repr(server)
 
 
-def test_what_is_no_identity_is_one_line(server: Identity, authority: Identity) -> None:
+def test_an_invalid_certified_key_is_one_line(
+    server: CertifiedKey, authority: CertifiedKey
+) -> None:
     locked = server.key.private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
     )
@@ -175,9 +179,9 @@ def test_what_is_no_identity_is_one_line(server: Identity, authority: Identity) 
         (server.secret_pem[:80], "cannot be read"),
         (server.pem, "cannot be read"),
         (locked, "cannot be read"),
-        (edwards, "not an elliptic curve's"),
+        (edwards, "not on an elliptic curve"),
     ):
         with pytest.raises(FederationError, match=f"here: .*{message}"):
-            Identity.parse(server.pem, secret, "here")
-    with pytest.raises(FederationError, match="here: this is no PEM certificate"):
+            CertifiedKey.parse(server.pem, secret, "here")
+    with pytest.raises(FederationError, match="here: this is not a PEM certificate"):
         parse_certificate(server.secret_pem, "here")

@@ -1,4 +1,4 @@
-"""Making and changing kits: who has what, and what stays as it was."""
+"""Making and changing kits: which party has which files, and what stays unchanged."""
 
 import json
 import stat
@@ -41,7 +41,7 @@ def test_modes(kit_once: Path) -> None:
 
 
 def test_secrets_are_where_they_belong(kit_once: Path, contents: Contents) -> None:
-    """Every secret is searched in every file."""
+    """Every secret is searched for in every file."""
     files = contents(kit_once)
     secret = json.loads(files["A/encryption.key"])["secret"].encode()
     holders = {
@@ -53,8 +53,8 @@ def test_secrets_are_where_they_belong(kit_once: Path, contents: Contents) -> No
     }
     for piece, places in holders.items():
         assert len(piece) > 60
-        found = {n for n, content in files.items() if piece in content.replace(b"\n", b"")}
-        assert found == places
+        holding = {n for n, content in files.items() if piece in content.replace(b"\n", b"")}
+        assert holding == places
     assert {n for n in files if b"PRIVATE KEY" in files[n]} == {
         *("authority/ca.key", "server/server.key", "A/node.key", "B/node.key")
     }
@@ -75,13 +75,15 @@ def test_without_encryption_there_are_no_encryption_keys(tmp_path: Path) -> None
 
 
 def test_readmes_say_what_to_run_and_nothing_secret(kit_once: Path) -> None:
-    said = {path.parent.name: path.read_text() for path in kit_once.rglob("README.md")}
-    assert "ucadi server ." in said["server"]
-    assert "Nothing here opens a site's model" in said["server"]
-    assert "ucadi server KIT/server" in said["server"]
-    assert "ucadi site . --data DIR --check\n$ ucadi site . --data DIR\n" in said["A"]
-    assert "goes nowhere" in said["authority"]
-    assert load(Register, kit_once / "authority" / "register.json").sites["A"].node_key in said["A"]
+    readmes = {path.parent.name: path.read_text() for path in kit_once.rglob("README.md")}
+    assert "ucadi server ." in readmes["server"]
+    assert "No file here opens a site's model" in readmes["server"]
+    assert "ucadi server KIT/server" in readmes["server"]
+    assert "ucadi site . --data DIR --check\n$ ucadi site . --data DIR\n" in readmes["A"]
+    assert "Give this folder to nobody" in readmes["authority"]
+    assert (
+        load(Register, kit_once / "authority" / "register.json").sites["A"].node_key in readmes["A"]
+    )
 
 
 def test_an_existing_folder_is_never_overwritten(kit: Path, contents: Contents) -> None:
@@ -101,7 +103,7 @@ def test_an_existing_folder_is_never_overwritten(kit: Path, contents: Contents) 
         ("fl.example.org:1", ["A"], "rot13", "bfv, ckks, none"),
     ],
 )
-def test_a_mistake_makes_nothing(
+def test_a_mistake_leaves_no_folder(
     tmp_path: Path, server: str, sites: list[str], scheme: str, message: str
 ) -> None:
     with pytest.raises(UcadiError, match=message):
@@ -168,13 +170,13 @@ def test_revoke(kit: Path, contents: Contents) -> None:
         assert (before["B/encryption.key"] in content) == (name.startswith("authority/former"))
 
 
-def test_a_revoked_name_is_not_given_again(kit: Path, contents: Contents) -> None:
+def test_the_name_of_a_revoked_site_cannot_be_used_again(kit: Path, contents: Contents) -> None:
     commands.revoke(kit, ["B"])
     before = contents(kit)
     for name, message in (("B", "revoked on"), ("b", "already")):
         with pytest.raises(FederationError, match=message):
             commands.add(kit, [name])
-    with pytest.raises(FederationError, match="no site 'B' to revoke; there are A"):
+    with pytest.raises(FederationError, match="no site 'B' to revoke; the sites are A"):
         commands.revoke(kit, ["B"])
     with pytest.raises(FederationError, match="no site would be left"):
         commands.revoke(kit, ["A"])
@@ -215,11 +217,11 @@ def test_a_change_that_fails_changes_nothing(
 ) -> None:
     before, real = contents(kit), render.render
 
-    def broken(made: federation.Federation) -> render.Folder:
+    def broken(changed: federation.Federation) -> render.Folder:
         def fail(path: Path) -> None:
             raise OSError(28, "No space left on device")
 
-        return real(made) | {failing: fail}
+        return real(changed) | {failing: fail}
 
     monkeypatch.setattr(commands, "render", broken)
     for change in (
@@ -234,7 +236,7 @@ def test_a_change_that_fails_changes_nothing(
     assert [path.name for path in kit.parent.iterdir()] == ["KIT"]
 
 
-def spoil_register(kit: Path) -> None:
+def damage_register(kit: Path) -> None:
     register = kit / "authority" / "register.json"
     register.write_text(register.read_text().replace('"A"', '"Z"'))
 
@@ -257,7 +259,7 @@ def other_encryption_key(kit: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (spoil_register, r"Z/encryption\.key"),
+        (damage_register, r"Z/encryption\.key"),
         (swap_node_keys, r"A/node\.key: not the key"),
         (swap_revoked, r"revoked/B\.pub: not the key"),
         (other_encryption_key, r"B/encryption\.key: not the key"),
@@ -267,7 +269,7 @@ def other_encryption_key(kit: Path) -> None:
         (lambda kit: (kit / "A" / "link").symlink_to("x"), "link: not part of the kit"),
     ],
 )
-def test_a_spoilt_kit_is_not_changed(
+def test_a_damaged_kit_is_not_changed(
     kit: Path, contents: Contents, spoil: Callable[[Path], None], message: str
 ) -> None:
     spoil(kit)
@@ -280,9 +282,9 @@ def test_a_spoilt_kit_is_not_changed(
 
 
 def test_nothing_secret_in_reprs(kit_once: Path) -> None:
-    made = store.read(kit_once)
-    assert made.key is not None
-    shown = f"{made!r} {SiteKit.load(kit_once / 'A')!r} {ServerKit.load(kit_once / 'server')!r}"
-    assert repr(made.key.secret)[2:40] not in shown
-    for node in (site.node for site in made.sites.values()):
-        assert node.private.splitlines()[2].decode() not in shown
+    opened = store.read(kit_once)
+    assert opened.key is not None
+    printed = f"{opened!r} {SiteKit.load(kit_once / 'A')!r} {ServerKit.load(kit_once / 'server')!r}"
+    assert repr(opened.key.secret)[2:40] not in printed
+    for node in (site.node for site in opened.sites.values()):
+        assert node.private.splitlines()[2].decode() not in printed

@@ -1,4 +1,4 @@
-"""Files that are private from the start, and folders that are whole or not there."""
+"""Files that are private from the start, and folders that are complete or absent."""
 
 import os
 import shutil
@@ -22,15 +22,15 @@ def test_a_private_file_is_private_before_it_has_content(
     real = os.fdopen
 
     def spy(descriptor: int, *rest: str) -> object:
-        found = os.fstat(descriptor)
-        seen.append((stat.S_IMODE(found.st_mode), found.st_size))
+        status = os.fstat(descriptor)
+        seen.append((stat.S_IMODE(status.st_mode), status.st_size))
         return real(descriptor, *rest)
 
-    monkeypatch.setattr(files.os, "fdopen", spy)
+    monkeypatch.setattr(os, "fdopen", spy)
     former = os.umask(0)
     try:
-        files.write(tmp_path / "secret", b"x", private=True)
-        files.write(tmp_path / "public", b"y")
+        files.create(tmp_path / "secret", b"x", private=True)
+        files.create(tmp_path / "public", b"y")
     finally:
         os.umask(former)
     assert seen == [(0o600, 0), (0o644, 0)]
@@ -38,41 +38,41 @@ def test_a_private_file_is_private_before_it_has_content(
 
 
 def test_nothing_is_overwritten_and_no_link_is_followed(tmp_path: Path) -> None:
-    files.write(tmp_path / "a", b"1")
+    files.create(tmp_path / "a", b"1")
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     for name in ("a", "link"):
         with pytest.raises(FileExistsError):
-            files.write(tmp_path / name, b"2")
+            files.create(tmp_path / name, b"2")
     assert not (tmp_path / "elsewhere").exists()
 
 
 @pytest.mark.parametrize("bad", [0o640, 0o604, 0o620, 0o602, 0o610, 0o601])
 def test_a_private_file_that_others_may_use_is_refused(tmp_path: Path, bad: int) -> None:
     path = tmp_path / "secret"
-    files.write(path, b"x", private=True)
+    files.create(path, b"x", private=True)
     path.chmod(bad)
     with pytest.raises(FederationError, match=rf"secret: others may .*{bad:04o}.*chmod 600"):
         files.read(path, private=True)
     assert files.read(path) == b"x"
 
 
-def test_what_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(bytes(files.KIT_FILE_BYTES + 1))
     (tmp_path / "exact").write_bytes(bytes(files.KIT_FILE_BYTES))
     (tmp_path / "latin").write_bytes("Köln".encode("latin-1"))
     assert len(files.read(tmp_path / "exact")) == files.KIT_FILE_BYTES
-    assert len(files.start(tmp_path / "large")) == files.KIT_FILE_BYTES
+    assert len(files.read_start(tmp_path / "large")) == files.KIT_FILE_BYTES
     with pytest.raises(FederationError, match="large: larger than"):
         files.read(tmp_path / "large")
     with pytest.raises(FederationError, match="latin: this is not UTF-8"):
-        files.text(tmp_path / "latin")
-    for read in (files.read, files.start):
+        files.read_text(tmp_path / "latin")
+    for read in (files.read, files.read_start):
         with pytest.raises(FederationError, match="gone: cannot be read"):
             read(tmp_path / "gone")
 
 
-def test_a_new_folder_is_whole(tmp_path: Path) -> None:
-    with files.created(tmp_path / "KIT") as stage:
+def test_a_new_folder_is_complete(tmp_path: Path) -> None:
+    with files.new_kit(tmp_path / "KIT") as stage:
         assert mode(stage) == 0o700
         assert not (tmp_path / "KIT").exists()
         (stage / "file").touch()
@@ -83,7 +83,7 @@ def test_a_new_folder_is_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt()])
 def test_a_failure_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
     def fail() -> None:
-        with files.created(tmp_path / "KIT") as stage:
+        with files.new_kit(tmp_path / "KIT") as stage:
             (stage / "secret").touch()
             raise error
 
@@ -92,16 +92,16 @@ def test_a_failure_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_is_made_over_something(tmp_path: Path) -> None:
+def test_an_existing_path_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to("nowhere")
     for name in ("folder", "file", "link"):
-        with pytest.raises(FederationError, match="exists already"), files.created(tmp_path / name):
+        with pytest.raises(FederationError, match="exists already"), files.new_kit(tmp_path / name):
             raise AssertionError
     with (
         pytest.raises(FederationError, match="cannot be written: No such file"),
-        files.created(tmp_path / "gone" / "KIT"),
+        files.new_kit(tmp_path / "gone" / "KIT"),
     ):
         raise AssertionError
     assert {p.name for p in tmp_path.iterdir()} == {"folder", "file", "link"}
@@ -111,7 +111,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     kit = tmp_path / "KIT"
     kit.mkdir()
     (kit / "old").touch()
-    with files.replaced(files.find_kit(kit)) as stage:
+    with files.changed_kit(files.find_kit(kit)) as stage:
         (stage / "new").touch()
         assert [p.name for p in kit.iterdir()] == ["old"]
     assert [p.name for p in kit.iterdir()] == ["new"]
@@ -133,7 +133,7 @@ def test_if_the_replacement_fails_the_former_folder_is_back(
     monkeypatch.setattr(Path, "rename", rename)
     with (
         pytest.raises(FederationError, match="KIT cannot be written: Input/output error"),
-        files.replaced(kit),
+        files.changed_kit(kit),
     ):
         pass
     assert [p.name for p in kit.iterdir()] == ["old"]
@@ -143,13 +143,13 @@ def test_if_the_replacement_fails_the_former_folder_is_back(
 def test_only_one_change_at_a_time(tmp_path: Path) -> None:
     kit = tmp_path / "KIT"
     kit.mkdir()
-    with files.replaced(kit):
-        with pytest.raises(FederationError, match=r"KIT\.next exists"), files.replaced(kit):
+    with files.changed_kit(kit):
+        with pytest.raises(FederationError, match=r"KIT\.next exists"), files.changed_kit(kit):
             raise AssertionError
         assert (tmp_path / "KIT.next").is_dir()
 
 
-def test_an_interrupted_change_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_change_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kit, former = tmp_path / "KIT", tmp_path / "KIT.former"
     with pytest.raises(FederationError, match="no such kit"):
         files.find_kit(kit)
@@ -163,7 +163,7 @@ def test_an_interrupted_change_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(shutil, "rmtree", lambda path, ignore_errors: None)
     with (
         pytest.raises(FederationError, match=r"is changed, but \S*KIT\.former cannot be deleted"),
-        files.replaced(kit),
+        files.changed_kit(kit),
     ):
         pass
 
@@ -171,7 +171,7 @@ def test_an_interrupted_change_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_link_to_a_kit_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    with files.replaced(files.find_kit(tmp_path / "link")) as stage:
+    with files.changed_kit(files.find_kit(tmp_path / "link")) as stage:
         (stage / "new").touch()
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "link" / "new").is_file()

@@ -1,4 +1,4 @@
-"""What a party's folder must be before anything starts."""
+"""A party's folder is checked before anything starts."""
 
 import shutil
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from ucadi_flwr.protection.keys import SiteKey
 
 DAY = timedelta(days=1)
 Spoil = Callable[[Path], object]
+"""Damages a folder."""
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +25,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return kit
 
 
-def test_a_server_finds_everything(kit_once: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_s_folder_has_everything(kit_once: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(kit_once / "server")
     server = ServerKit.load(Path())
     assert server.folder == kit_once / "server"
@@ -37,7 +38,7 @@ def test_a_server_finds_everything(kit_once: Path, monkeypatch: pytest.MonkeyPat
     assert server.revoked == {}
 
 
-def test_a_site_finds_everything(kit_once: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_site_s_folder_has_everything(kit_once: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(kit_once / "A")
     site = SiteKit.load(Path())
     assert (site.name, str(site.address)) == ("A", "fl.example.org:8443")
@@ -85,9 +86,9 @@ def copy(path: Path, to: Path) -> None:
 )
 @pytest.mark.parametrize("mode", [0o600, 0o644])
 def test_a_server_with_a_secret_of_others_does_not_start(kit: Path, secret: str, mode: int) -> None:
-    name = {"former": "A/encryption.key", "hidden": "A/node.key"}.get(secret, secret)
+    source = {"former": "A/encryption.key", "hidden": "A/node.key"}.get(secret, secret)
     target = kit / "server" / {"hidden": ".cache/x.pub"}.get(secret, f"{secret[0]}.txt")
-    copy(kit / name, target)
+    copy(kit / source, target)
     target.chmod(mode)
     with pytest.raises(FederationError, match=r"a secret key .* must not have; delete") as refused:
         ServerKit.load(kit / "server")
@@ -122,7 +123,7 @@ SERVER_FAULTS: dict[str, tuple[Spoil, str]] = {
     ),
     "a stranger": (
         lambda f: copy(f / "node-keys" / "A.pub", f / "node-keys" / "X.pub"),
-        r"X\.pub: no site of settings\.json",
+        r"X\.pub: not a site in settings\.json",
     ),
     "swapped": (
         lambda f: copy(f / "node-keys" / "A.pub", f / "node-keys" / "B.pub"),
@@ -130,11 +131,11 @@ SERVER_FAULTS: dict[str, tuple[Spoil, str]] = {
     ),
     "damaged": (
         lambda f: (f / "node-keys" / "B.pub").write_text("ssh-rsa AAAA"),
-        r"B\.pub: this is no public key",
+        r"B\.pub: this is not a public key",
     ),
     "damaged revoked": (
         lambda f: ((f / "revoked").mkdir(), (f / "revoked" / "C.pub").write_text("x")),
-        r"C\.pub: this is no public key",
+        r"C\.pub: this is not a public key",
     ),
     "another context": (
         lambda f: (
@@ -154,7 +155,7 @@ SERVER_FAULTS: dict[str, tuple[Spoil, str]] = {
     ),
     "its own certificate as the authority's": (
         lambda f: copy(f / "server.crt", f / "ca.crt"),
-        r"ca\.crt: this is no certificate authority's",
+        r"ca\.crt: this is not a certificate authority's",
     ),
     "a site's folder": (
         lambda f: copy(f.parent / "A" / "settings.json", f / "settings.json"),
@@ -184,11 +185,11 @@ SITE_FAULTS: dict[str, tuple[Spoil, str]] = {
     ),
     "damaged node key": (
         edit("node.key", "OPENSSH", "OPEN"),
-        r"node\.key: this is no private key",
+        r"node\.key: this is not a private key",
     ),
     "no certificate": (
         lambda f: (f / "ca.crt").write_text("-----BEGIN CERTIFICATE-----\n"),
-        r"ca\.crt: this is no PEM certificate",
+        r"ca\.crt: this is not a PEM certificate",
     ),
     "the server's folder": (
         lambda f: copy(f.parent / "server" / "settings.json", f / "settings.json"),
@@ -220,7 +221,7 @@ def test_a_servers_files_of_another_federation_are_refused(kit: Path, other: Pat
         ServerKit.load(kit / "server")
 
 
-def test_a_site_with_the_key_of_before_a_rotation_is_told(kit: Path, kit_once: Path) -> None:
+def test_a_site_with_the_key_of_before_a_rotation_is_refused(kit: Path, kit_once: Path) -> None:
     commands.rotate(kit)
     copy(kit_once / "A" / "encryption.key", kit / "A" / "encryption.key")
     with pytest.raises(FederationError, match="take the whole folder from the last hand-over"):

@@ -1,4 +1,4 @@
-"""Settings files: inert, strict, one line when wrong."""
+"""Settings files: inert and strict; a wrong one is refused in one line."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ def written(folder: Path, content: object) -> Path:
     return path
 
 
-def test_settings_survive_their_file(tmp_path: Path) -> None:
+def test_settings_are_read_back_from_their_file(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     site = SiteSettings.model_validate(SITE)
     path.write_bytes(dump(site))
@@ -87,14 +87,14 @@ def test_a_day_is_a_date(tmp_path: Path, since: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "\x00", "key: value", "[" * 60_000])
-def test_what_is_no_settings_file_is_one_line(tmp_path: Path, text: str) -> None:
+def test_an_invalid_settings_file_is_one_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(FederationError, match=r"settings\.json: settings: ") as refused:
         load(ServerSettings, written(tmp_path, text))
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("key", SITE)
-def test_a_missing_key_is_told(tmp_path: Path, key: str) -> None:
+def test_a_missing_key_is_reported(tmp_path: Path, key: str) -> None:
     path = written(tmp_path, {k: v for k, v in SITE.items() if k != key})
     with pytest.raises(FederationError, match=f"{key}: Field required"):
         load(SiteSettings, path)

@@ -4,16 +4,10 @@ import numpy as np
 import pytest
 
 from ucadi_flwr.errors import ProtectionError
-from ucadi_flwr.protection.encoding.bfv_slots import (
-    HALF,
-    PLAIN_MODULUS,
-    SHARE_UNITS,
-    BfvModelCodec,
-    digit,
-    radix,
-    share,
-)
+from ucadi_flwr.protection.encoding.bfv_slots import BfvModelCodec, digit, radix
 from ucadi_flwr.protection.encoding.layout import Layout
+from ucadi_flwr.protection.encoding.shares import FULL_SHARE, share_units
+from ucadi_flwr.protection.encoding.slots import HALF, PLAIN_MODULUS
 
 EACH = pytest.mark.parametrize("n", [2, 3, 4])
 
@@ -44,12 +38,12 @@ def test_digits_come_back(n: int) -> None:
 @EACH
 @pytest.mark.parametrize("values", [4097, 4098, 4100, 3 * 2**18 + 1])
 def test_a_model_becomes_the_slots_of_the_equation(n: int, values: int) -> None:
-    """Two packed tensors and one wide, whatever runs they are worked on in; and back."""
+    """Two packed tensors and a wide one, in chunks of any size; and back."""
     layout = Layout({"v": (1, 4099), "w": (1, values), "b": (5,)})
     codec = BfvModelCodec(layout, n, 3)
     rng = np.random.default_rng(values)
     state = {k: rng.normal(0, 1, s).astype(np.float32) for k, s in layout.shapes.items()}
-    slots = codec.encode(state, state, {}, SHARE_UNITS)
+    slots = codec.encode(state, state, {}, FULL_SHARE)
     ranges = slots[1:4].astype(np.uint32).view(np.float32).tolist()
     steps = [2**45, codec.steps, codec.steps]
     fixed = [
@@ -74,7 +68,7 @@ def test_sums_at_the_bound_do_not_overflow(n: int, max_sites: int) -> None:
     codec = BfvModelCodec(layout, n, max_sites)
     reference = {"w": np.full((2, 2500), 1.0, np.float32), "b": np.zeros(3, np.float32)}
     full = {"w": np.full((2, 2500), -2.0, np.float32), "b": np.full(3, 2.0**19, np.float32)}
-    units = SHARE_UNITS // max_sites
+    units = FULL_SHARE // max_sites
     total = codec.encode(full, reference, {}, units) * max_sites
     assert (np.abs(total[1 + len(layout.tensors) :]) <= HALF).all()
     mean, answered = codec.decode(total, max_sites)
@@ -85,19 +79,19 @@ def test_sums_at_the_bound_do_not_overflow(n: int, max_sites: int) -> None:
 
 
 def test_share_never_exceeds_one() -> None:
-    assert share(5, 5) == SHARE_UNITS
-    assert sum(share(1, 3) for _ in range(3)) <= SHARE_UNITS
-    assert share(1, 3) == SHARE_UNITS // 3
+    assert share_units(5, 5) == FULL_SHARE
+    assert sum(share_units(1, 3) for _ in range(3)) <= FULL_SHARE
+    assert share_units(1, 3) == FULL_SHARE // 3
 
 
 @pytest.mark.parametrize(("weight", "total"), [(0, 5), (-1, 5), (6, 5), (1, 2**41)])
-def test_shares_that_cannot_be(weight: int, total: int) -> None:
+def test_impossible_shares(weight: int, total: int) -> None:
     with pytest.raises(ProtectionError, match=f"a weight of {weight} of {total}"):
-        share(weight, total)
+        share_units(weight, total)
 
 
-@pytest.mark.parametrize("total", [0, -5, SHARE_UNITS + 1])
-def test_a_sum_whose_shares_cannot_be(total: int) -> None:
+@pytest.mark.parametrize("total", [0, -5, FULL_SHARE + 1])
+def test_a_sum_of_impossible_shares(total: int) -> None:
     codec = BfvModelCodec(Layout({"b": (3,)}), 3, 8)
     slots = codec.encode({"b": np.ones(3, np.float32)}, {"b": np.ones(3, np.float32)}, {}, 7)
     slots[0] = total

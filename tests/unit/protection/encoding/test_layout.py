@@ -15,7 +15,7 @@ def test_wide_tensors_come_first_and_keep_their_order() -> None:
     assert [t.packed for t in layout.tensors] == [False, False, False, True, True]
     assert layout.wide_values == 2 * SMALL + 2
     assert layout.values == 7 * SMALL + 2
-    assert layout.tensors[-1].where.stop == layout.values
+    assert layout.tensors[-1].span.stop == layout.values
 
 
 def test_flatten_and_back() -> None:

@@ -1,4 +1,4 @@
-"""Ranges: a pure rule; what does not fit is named and fits after the asked-for widening."""
+"""Ranges: a pure rule; a value that does not fit, fits in the wider range that is asked for."""
 
 import pickle
 
@@ -48,7 +48,7 @@ def test_a_range_is_never_infinite() -> None:
     ("name", "value", "multiplier"),
     [("w", 0.5000001, 2), ("w", -1.1, 4), ("zero", 1.5, 2), ("b", 2.0**20 + 1, 4)],
 )
-def test_out_of_range_names_the_tensor_and_is_mended(
+def test_out_of_range_names_the_tensor_and_a_range_that_fits(
     name: str, value: float, multiplier: int
 ) -> None:
     state = with_value(name, value)
@@ -64,7 +64,7 @@ def test_at_the_end_of_the_range_fits() -> None:
         fits(with_value("w", np.nextafter(np.float32(0.5), np.float32(1))), {})
 
 
-def test_all_tensors_are_told_at_once_on_top_of_the_widening_in_force() -> None:
+def test_all_tensors_are_named_at_once_with_multipliers_of_the_usual_range() -> None:
     state = with_value("w", 9.0) | {"b": np.full(3, 2.0**21, np.float32)}
     with pytest.raises(OutOfRange, match="1 more tensors too") as caught:
         fits(state, {"w": 2})
@@ -75,12 +75,12 @@ def test_all_tensors_are_told_at_once_on_top_of_the_widening_in_force() -> None:
 
 
 def test_a_model_that_has_diverged() -> None:
-    with pytest.raises(ProtectionError, match="'w' has left every range"):
+    with pytest.raises(ProtectionError, match="'w' exceeds every range"):
         fits(with_value("w", 2.0**30), {})
 
 
 @pytest.mark.parametrize("multiplier", [0, -2, 3, 2 * MAX_MULTIPLIER])
-def test_multipliers_that_cannot_be(multiplier: int) -> None:
+def test_impossible_multipliers(multiplier: int) -> None:
     with pytest.raises(ProtectionError, match=f"cannot have {multiplier} ×"):
         usual_ranges(LAYOUT, STATE, {"w": multiplier})
 

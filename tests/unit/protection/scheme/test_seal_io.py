@@ -1,4 +1,4 @@
-"""SEAL's files: in memory or in a private folder; a form that is not known is refused."""
+"""SEAL's files: in memory or in a private folder; an unknown form is refused."""
 
 import os
 import stat
@@ -15,7 +15,7 @@ from ucadi_flwr.protection.scheme.seal_io import HEADER, SealIo
 
 
 class Saved:
-    """What looks like a SEAL object and saves the bytes that it was given."""
+    """A stand-in for a SEAL object; it saves the bytes that it is given."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
@@ -36,10 +36,10 @@ def test_uncompressed_members_pass() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (head(magic=1) + b"abc", "saves in a form"),
-        (head(size=17) + b"abc", "saves in a form"),
-        (head(total=18) + b"abc", "saves in a form"),
-        (head(compression=1) + b"abc", "something else than Zstandard"),
+        (head(magic=1) + b"abc", "saves in an unknown form"),
+        (head(size=17) + b"abc", "saves in an unknown form"),
+        (head(total=18) + b"abc", "saves in an unknown form"),
+        (head(compression=1) + b"abc", "a method other than Zstandard"),
     ],
 )
 def test_other_forms_are_refused(content: bytes, message: str) -> None:
@@ -64,9 +64,9 @@ def test_a_private_file_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
         seal_io.save(Saved(b"secret"))
     assert not list(tmp_path.iterdir())
-    vault = Cipher(bfv.LATTICE, bfv.CoefficientEncoding(), new_secret(bfv.LATTICE))
+    cipher = Cipher(bfv.LATTICE, bfv.CoefficientEncoding(), new_secret(bfv.LATTICE))
     adder = Adder(bfv.LATTICE)
     row = np.arange(-2048, 2048).reshape(1, -1)
-    adder.add(memoryview(vault.encrypt(row)))
-    adder.add(memoryview(vault.encrypt(row)))
-    assert (vault.decrypt(memoryview(adder.result())) == 2 * row).all()
+    adder.add(memoryview(cipher.encrypt(row)))
+    adder.add(memoryview(cipher.encrypt(row)))
+    assert (cipher.decrypt(memoryview(adder.result())) == 2 * row).all()

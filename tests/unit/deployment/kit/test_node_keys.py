@@ -1,4 +1,4 @@
-"""Node keys, against OpenSSH's own tool where there is one."""
+"""Node keys, compared with OpenSSH's own tool where it is installed."""
 
 import shutil
 import subprocess
@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from ucadi_flwr.deployment.kit.nodekeys import NodeKey, fingerprint
+from ucadi_flwr.deployment.kit.node_keys import NodeKey, fingerprint
 from ucadi_flwr.errors import FederationError
 
 
-def test_a_key_survives_its_file() -> None:
+def test_a_key_is_read_back_from_its_file() -> None:
     key = NodeKey.create()
     again = NodeKey.parse(key.private, "here")
     assert (again.public, again.fingerprint) == (key.public, key.fingerprint)
@@ -37,14 +37,14 @@ def test_openssh_agrees(tmp_path: Path) -> None:
     key, file = NodeKey.create(), tmp_path / "node.key"
     file.write_bytes(key.private)
     file.chmod(0o600)
-    for words, expected in (
+    for options, expected in (
         (["-y"], key.public),
         (["-l"], f"384 {key.fingerprint} "),
     ):
-        said = subprocess.run(
-            ["ssh-keygen", *words, "-f", str(file)], capture_output=True, text=True, check=True
+        printed = subprocess.run(
+            ["ssh-keygen", *options, "-f", str(file)], capture_output=True, text=True, check=True
         )
-        assert said.stdout.startswith(expected)
+        assert printed.stdout.startswith(expected)
 
 
 def test_other_keys_are_refused() -> None:
@@ -68,5 +68,5 @@ def test_other_keys_are_refused() -> None:
         with pytest.raises(FederationError, match="P-384"):
             fingerprint(public, "here")
     for public in ("", "ecdsa-sha2-nistp384 AAAA", "ssh", "ключ"):
-        with pytest.raises(FederationError, match="here: this is no public key"):
+        with pytest.raises(FederationError, match="here: this is not a public key"):
             fingerprint(public, "here")

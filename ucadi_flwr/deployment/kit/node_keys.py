@@ -1,4 +1,7 @@
-"""The key by which a site's node proves to Flower's SuperLink who it is: ECDSA on P-384."""
+"""The key that authenticates a site's node to Flower's SuperLink: ECDSA on P-384 (192 bits).
+
+Each site holds its own private key; the server and the authority hold the public keys.
+"""
 
 import base64
 import hashlib
@@ -32,18 +35,27 @@ class NodeKey:
 
     @classmethod
     def parse(cls, private: bytes, where: str) -> "NodeKey":
-        """Read a private key; ``where`` is for the message."""
+        """Read a private key.
+
+        Args:
+            private: the key in OpenSSH's format, not encrypted.
+            where: the file that an error names.
+
+        Raises :class:`FederationError` on another format or curve.
+        """
         try:
             key = load_ssh_private_key(private, None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
-            raise FederationError(f"{where}: this is no private key in OpenSSH's format") from None
+            raise FederationError(
+                f"{where}: this is not a private key in OpenSSH's format"
+            ) from None
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp384r1":
             raise FederationError(f"{where}: a node's key must be ECDSA on P-384")
         return cls(private, cls._of(key).public)
 
     @property
     def fingerprint(self) -> str:
-        """As ``ssh-keygen -l`` shows it."""
+        """SHA-256 of the public key, as ``ssh-keygen -l`` prints it."""
         return fingerprint(self.public, "node key")
 
     @classmethod
@@ -54,11 +66,18 @@ class NodeKey:
 
 
 def fingerprint(public: str, where: str) -> str:
-    """SHA-256 of a public key, as OpenSSH writes it; refuse what is no P-384 key."""
+    """SHA-256 of a public key, as ``ssh-keygen -l`` prints it.
+
+    Args:
+        public: the key as one line in OpenSSH's format.
+        where: the file that an error names.
+
+    Raises :class:`FederationError` on another format or curve.
+    """
     try:
         key = load_ssh_public_key(public.encode())
     except (ValueError, UnsupportedAlgorithm):
-        raise FederationError(f"{where}: this is no public key in OpenSSH's format") from None
+        raise FederationError(f"{where}: this is not a public key in OpenSSH's format") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":
         raise FederationError(f"{where}: a node's key must be ECDSA on P-384")
     digest = hashlib.sha256(base64.b64decode(public.split()[1])).digest()

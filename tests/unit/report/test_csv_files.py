@@ -1,28 +1,32 @@
-"""The CSV files give back every number of the analysis."""
+"""The CSV files contain every number of the analysis."""
 
 import csv
 import io
 
 import numpy as np
 import pytest
+from helpers.small_experiment import SmallExperiment
 
-from ucadi_flwr.report.csv_files import tables
+from ucadi_flwr.comparison import resampling
+from ucadi_flwr.report.csv_files import csv_texts
 from ucadi_flwr.results.analysis import Estimate, read_analysis, write_analysis
 
 PARTS = ("mean", "low", "high", "sd")
 
 
 @pytest.fixture
-def analysis(lab, tmp_path):
+def analysis(tmp_path, monkeypatch):
+    monkeypatch.setattr(resampling, "DRAWS", 200)
+    experiment = SmallExperiment(tmp_path)
     rng = np.random.default_rng(19)
     patients = [f"p{i // 2}" for i in range(24)]
-    lab.site("north, west", [0, 0, 1, 1] * 6, patients)
-    lab.site("hannover", [1] * 12)
+    experiment.site("north, west", [0, 0, 1, 1] * 6, patients)
+    experiment.site("hannover", [1] * 12)
     for strategy in ("fedavg", "other"):
         for seed in (0, 1):
-            lab.predict(strategy, seed, "north, west", rng.random(24))
-            lab.predict(strategy, seed, "hannover", rng.random(12))
-    names = [case for cases, _, _ in lab.sites.values() for case in cases]
+            experiment.predict(strategy, seed, "north, west", rng.random(24))
+            experiment.predict(strategy, seed, "hannover", rng.random(12))
+    names = [case for cases, _, _ in experiment.sites.values() for case in cases]
     path = tmp_path / "readers.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -30,7 +34,7 @@ def analysis(lab, tmp_path):
         writer.writerows(
             [c, r, "yes" if rng.random() < 0.5 else "no"] for c in names for r in ("R1", "R2")
         )
-    return lab.analyse(readers=path)
+    return experiment.analyse(readers=path)
 
 
 def rows(text):
@@ -46,39 +50,39 @@ def estimate(row, prefix=""):
 
 
 def test_names_and_lines(analysis):
-    found = tables(analysis)
-    assert list(found) == [
+    files = csv_texts(analysis)
+    assert list(files) == [
         "figures.csv",
         "differences.csv",
         "roc.csv",
         "calibration.csv",
         "readers.csv",
     ]
-    assert all(text.endswith("\n") and "\r" not in text for text in found.values())
+    assert all(text.endswith("\n") and "\r" not in text for text in files.values())
 
 
-def test_figures(analysis):
-    found = rows(tables(analysis)["figures.csv"])
-    assert len(found) == sum(9 + 2 + (t.unit == "scan") for t in analysis.tested)
+def test_measures(analysis):
+    lines = rows(csv_texts(analysis)["figures.csv"])
+    assert len(lines) == sum(9 + 2 + (t.unit == "scan") for t in analysis.tested)
     by_key = {
-        (r["strategy"], r["trained_at"], r["tested_at"], r["unit"], r["measure"]): r for r in found
+        (r["strategy"], r["trained_at"], r["tested_at"], r["unit"], r["measure"]): r for r in lines
     }
     for t in analysis.tested:
         key = (t.strategy, t.trained_at, t.tested_at, t.unit)
-        for measure, figure in t.figures.items():
+        for measure, value in t.figures.items():
             row = by_key[*key, measure]
-            assert estimate(row) == figure
+            assert estimate(row) == value
             assert (int(row["cases"]), int(row["patients"])) == (t.cases, t.patients)
             assert (row["seeds"], row["held_out"]) == ("0 1", "false")
-        for name, figure in t.auc_by_class.items():
-            assert estimate(by_key[*key, f"auc:{name}"]) == figure
+        for name, value in t.auc_by_class.items():
+            assert estimate(by_key[*key, f"auc:{name}"]) == value
         if t.unit == "scan":
             assert number(by_key[*key, "auc_binned"]["mean"]) == t.auc_binned
 
 
 def test_differences(analysis):
-    found = rows(tables(analysis)["differences.csv"])
-    for row, d in zip(found, analysis.differences, strict=True):
+    lines = rows(csv_texts(analysis)["differences.csv"])
+    for row, d in zip(lines, analysis.differences, strict=True):
         assert estimate(row) == d.difference
         assert (number(row["p"]), number(row["p_holm"])) == (d.p, d.p_holm)
         assert (row["a"], row["b"], row["tested_at"]) == (d.a, d.b, d.tested_at)
@@ -86,7 +90,7 @@ def test_differences(analysis):
 
 
 def test_curves(analysis):
-    found = tables(analysis)
+    files = csv_texts(analysis)
     points = [
         (t, *point)
         for t in analysis.tested
@@ -94,20 +98,20 @@ def test_curves(analysis):
         for point in zip(t.roc.fpr, t.roc.tpr, t.roc.low, t.roc.high, strict=True)
     ]
     assert points
-    for row, (t, *point) in zip(rows(found["roc.csv"]), points, strict=True):
+    for row, (t, *point) in zip(rows(files["roc.csv"]), points, strict=True):
         assert [number(row[name]) for name in ("fpr", "tpr", "low", "high")] == point
         assert (row["strategy"], row["tested_at"], row["unit"]) == (t.strategy, t.tested_at, t.unit)
     bins = [b for t in analysis.tested for b in t.calibration]
-    for row, b in zip(rows(found["calibration.csv"]), bins, strict=True):
+    for row, b in zip(rows(files["calibration.csv"]), bins, strict=True):
         assert (number(row["score"]), number(row["fraction"])) == (b.score, b.fraction)
         assert int(row["cases"]) == b.cases
 
 
 def test_readers(analysis):
-    found = rows(tables(analysis)["readers.csv"])
+    lines = rows(csv_texts(analysis)["readers.csv"])
     expected = [(study, row) for study in analysis.readers for row in (None, *study.readers)]
-    assert len(found) == 10
-    for row, (study, reader) in zip(found, expected, strict=True):
+    assert len(lines) == 10
+    for row, (study, reader) in zip(lines, expected, strict=True):
         assert (row["strategy"], int(row["seed"])) == (study.strategy, study.seed)
         if reader is None:
             assert row["reader"] == row["p"] == row["cases"] == ""
@@ -125,4 +129,4 @@ def test_the_document_is_read_back_as_it_was(analysis, tmp_path):
     path = tmp_path / "analysis.json"
     write_analysis(path, analysis)
     assert read_analysis(path) == analysis
-    assert tables(read_analysis(path)) == tables(analysis)
+    assert csv_texts(read_analysis(path)) == csv_texts(analysis)
