@@ -75,5 +75,5 @@ def _os_error(error: BaseException) -> OSError:
     """The error of the operating system or of TLS that made httpx raise ``error``."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):
-        cause = cause.__cause__
+        cause = cause.__cause__ or cause.__context__
     return cause or OSError(str(error))
