@@ -45,9 +45,8 @@ class World(Federation):
             (folder / name).mkdir()
             self.environment[variable] = str(folder / name)
         self.environment.pop("XDG_STATE_HOME", None)
-        self.environment["MPLCONFIGDIR"] = (
-            matplotlib.get_cachedir()
-        )  # a new one lists all fonts again
+        # Matplotlib would search all fonts again in a new folder
+        self.environment["MPLCONFIGDIR"] = matplotlib.get_cachedir()
         self.submissions = 0
         self.key_holders = tuple(sizes)  # sites whose key opens the result
 

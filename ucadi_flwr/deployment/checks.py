@@ -162,8 +162,8 @@ def describe_failure(kit: SiteKit, error: OSError) -> str:
     """Why the server did not reply; a wrong certificate is more serious than no answer."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
-            f"{kit.address}: the certificate is not the one this kit knows "
-            f"({error.verify_message}); do not continue, ask who made the kit"
+            f"{kit.address}: the certificate is not from this kit's authority "
+            f"({error.verify_message}); do not continue, ask the person who made the kit"
         )
     return f"{kit.address}: no answer ({error.strerror or error})"
 

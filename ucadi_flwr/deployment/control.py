@@ -144,7 +144,7 @@ def parse_node_id(text: str, public: Path) -> str:
     if _KEY_IN_USE in str(parse_reply(text).get("error-message", "")):
         raise FederationError(
             f"{public}: Flower registered this key before and does not register it again. If the "
-            "site was revoked, make it a new one with ucadi provision --add; if the state was "
+            "site was revoked, give it a new key with ucadi provision --add; if the state was "
             "damaged, move it away and start again"
         )
     node = str(require_success(text).get("node-id", ""))

@@ -92,7 +92,7 @@ class ProgressDisplay:
 
     @contextmanager
     def follow(self, name: str, journal: Path) -> Iterator[JournalWatch]:
-        """Show one run; the caller polls the yielded watch while the run goes on.
+        """Show one run; the caller polls the yielded watch while it runs.
 
         Args:
             name: the run's name, one of those that were expected.

@@ -137,6 +137,10 @@ def make_plan(
         initial: file of the initial model; None is the seed's.
 
     Raises :class:`RecipeError` or :class:`DataError`.
+
+    >>> plan = make_plan("phantom-covid2", ["fedavg"], seeds=[0, 1], out=Path("runs/example"))
+    >>> [run.title for cell in plan.grid for run in plan.runs(*cell)]
+    ['fedavg · seed 0', 'fedavg · seed 1']
     """
     for name, value in (("--rounds", rounds), ("--local-epochs", local_epochs), ("--sites", sites)):
         if value is not None and value < 1:

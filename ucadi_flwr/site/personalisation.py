@@ -87,8 +87,8 @@ def open_single_site(data: Path, task: TaskRecipe, warn: Callable[[str], None]) 
     present = {task.classes[label] for label in site.labels("train")}
     if len(present) < 2:
         raise DataError(
-            f"{data}: its training cases are all {next(iter(present))}; a model that is trained "
-            "on one class calls every case that"
+            f"{data}: its training cases are all {next(iter(present))}; a model that trains on one "
+            "class assigns every case to it"
         )
     if missing := [name for name in task.classes if name not in present]:
         warn(
