@@ -1,10 +1,10 @@
-"""The chest phantom: processor time per volume, and what trivial statistics tell of disease.
+"""The chest phantom: processor time per volume, and how well simple statistics show disease.
 
-Run `python benchmarks/phantom.py`; it prints two tables and writes them as JSON. Every figure is a
-phantom's. A statistic's AUC (healthy against either disease) is taken as max(AUC, 1 − AUC), so
-that 0.5 means no information; "threshold" is the balanced accuracy of the best threshold on it,
-chosen with hindsight. The lung is that of the same patient's noise-free healthy twin,
-with the vessels closed in: a better outline than a threshold on the scan itself would give.
+Run `python benchmarks/phantom.py`; it prints two tables and writes them as JSON. All figures are of
+phantoms. A statistic's AUC (healthy against either disease) is taken as max(AUC, 1 − AUC), so that
+0.5 means no information. "threshold" is the balanced accuracy of the best threshold, chosen on the
+same data. The lung's outline comes from the noise-free healthy counterpart of the same patient,
+with the vessels filled in: it is better than a threshold on the scan itself would give.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from scipy import ndimage
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from ucadi_flwr.data.phantom.scanner import Scanner, site_scanner
-from ucadi_flwr.data.phantom.volume import LABELS, SHAPE, Label, Shape, Spacing, volume
+from ucadi_flwr.data.phantom.volume import LABELS, SHAPE, PhantomLabel, Shape, Spacing, make_volume
 
 SITES = (1, 2, 3)
-CYCLE: tuple[Label, ...] = ("healthy", "ground-glass", "healthy", "consolidation")
-TWIN = Scanner(5.0, "standard", 0.0, 0.0, contrast_agent=False)
+CYCLE: tuple[PhantomLabel, ...] = ("healthy", "ground-glass", "healthy", "consolidation")
+NOISE_FREE = Scanner(5.0, "standard", 0.0, 0.0, contrast_agent=False)
 CLOSE_MM = 9.0
 
 Image = NDArray[np.int16]
@@ -79,12 +79,14 @@ def trivial(cases: int, seed: int, shape: Shape) -> dict[str, dict[str, float]]:
     for index in range(cases):
         site = SITES[index % len(SITES)]
         label = CYCLE[index // len(SITES) % len(CYCLE)]
-        hu, spacing = volume(
+        hu, spacing = make_volume(
             label, site_scanner(site), seed=seed, site=site, patient=index, shape=shape
         )
-        twin, _ = volume("healthy", TWIN, seed=seed, site=site, patient=index, shape=shape)
+        counterpart, _ = make_volume(
+            "healthy", NOISE_FREE, seed=seed, site=site, patient=index, shape=shape
+        )
         labels.append(label)
-        rows.append(statistics(hu, closed_lung(twin, spacing), spacing))
+        rows.append(statistics(hu, closed_lung(counterpart, spacing), spacing))
     truth = np.array(labels)
     table = {}
     for name in rows[0]:
@@ -102,7 +104,9 @@ def seconds(shape: Shape, repeats: int) -> float:
     times = []
     for index in range(repeats):
         start = time.process_time()
-        volume(CYCLE[index % len(CYCLE)], site_scanner(index), seed=0, patient=index, shape=shape)
+        make_volume(
+            CYCLE[index % len(CYCLE)], site_scanner(index), seed=0, patient=index, shape=shape
+        )
         times.append(time.process_time() - start)
     return float(np.median(times))
 

@@ -40,7 +40,7 @@ from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.results.layout import ExperimentFolder, RunFolder, ServerFolder
 from ucadi_flwr.server.checkpoints import Checkpoints, RunIdentity, digest_of_arrays
 from ucadi_flwr.server.strategy import UcadiStrategy
-from ucadi_flwr.training.freezing import select
+from ucadi_flwr.training.freezing import select_trainable
 
 app = ServerApp()
 
@@ -68,8 +68,10 @@ def run(grid: Grid, config: RunConfig, folder: ServerFolder, journal: Journal) -
     context = _context(config.server, recipe)
     _require_images(config, task)
     model = make_model(task, config.run.seed)
-    if recipe.tailoring is not None:
-        select(model, recipe.tailoring.fine_tune)  # now, and not after the last round
+    if recipe.personalisation is not None:
+        select_trainable(
+            model, recipe.personalisation.fine_tune
+        )  # now, and not after the last round
     file = Path(config.server.initial) if config.server.initial else None
     initial, local, notes = initial_arrays(file, model, task, recipe, context)
     for note in notes:

@@ -1,4 +1,4 @@
-"""Small synthetic DICOM series, as scanners and archives write them, well or badly."""
+"""Small synthetic DICOM series, correct or with the faults that scanners and archives cause."""
 
 from collections.abc import Callable, Collection
 from pathlib import Path

@@ -7,21 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from ucadi_flwr.comparison.analyse import analyse
+from ucadi_flwr.evaluation.metrics import TestMeasures
 from ucadi_flwr.results.analysis import Analysis
-from ucadi_flwr.results.experiment import (
-    Cell,
-    Figures,
-    Model,
-    RecipeRef,
-    Results,
-    Round,
-    SiteData,
-    SiteRound,
-    TaskRef,
-)
+from ucadi_flwr.results.experiment import Cell, Model, RecipeRef, Results, SiteData, TaskRef
 from ucadi_flwr.results.predictions import write_predictions
+from ucadi_flwr.results.rounds import RoundRecord, SiteRecord
 
-UNUSED = Figures(
+UNUSED = TestMeasures(
     n=0, auc=None, sensitivity=None, specificity=None, accuracy=0.0, confusion=[[0, 0], [0, 0]]
 )
 
@@ -101,8 +93,8 @@ class SmallExperiment:
         )
 
     def _cell(self, strategy: str, seed: int) -> Cell:
-        work = SiteRound(examples=1, epochs=1, loss=0.0, seconds=0.0, protect_seconds=0.0)
-        record = Round(
+        work = SiteRecord(examples=1, epochs=1, loss=0.0, seconds=0.0, protect_seconds=0.0)
+        record = RoundRecord(
             round=1,
             attempts=1,
             seconds=0.0,

@@ -2,25 +2,16 @@
 
 from collections.abc import Mapping
 
-from ucadi_flwr.results.experiment import (
-    Cell,
-    Failure,
-    Figures,
-    Model,
-    RecipeRef,
-    Results,
-    Round,
-    SiteData,
-    SiteRound,
-    TaskRef,
-)
+from ucadi_flwr.evaluation.metrics import TestMeasures
+from ucadi_flwr.results.experiment import Cell, Model, RecipeRef, Results, SiteData, TaskRef
+from ucadi_flwr.results.rounds import FailureRecord, RoundRecord, SiteRecord
 
 Values = tuple[float | None, float | None, float | None, float]
 
 
-def figures(values: Values, n: int) -> Figures:
+def figures(values: Values, n: int) -> TestMeasures:
     auc, sensitivity, specificity, accuracy = values
-    return Figures(
+    return TestMeasures(
         n=n,
         auc=auc,
         sensitivity=sensitivity,
@@ -30,15 +21,15 @@ def figures(values: Values, n: int) -> Figures:
     )
 
 
-def model(trained_at: str, **sites: Figures) -> Model:
+def model(trained_at: str, **sites: TestMeasures) -> Model:
     return Model(trained_at=trained_at, file="m.safetensors", sha256="0" * 64, test=sites)
 
 
 def one_round(
     number: int, seconds: float, megabytes: float, failed: str = "", **losses: tuple[int, float]
-) -> Round:
+) -> RoundRecord:
     """``losses``: site → (examples, loss)."""
-    return Round(
+    return RoundRecord(
         round=number,
         attempts=1,
         seconds=seconds,
@@ -49,12 +40,12 @@ def one_round(
         bytes_up=round(megabytes * 1e6),
         bytes_down=round(megabytes * 2e6),
         sites={
-            site: SiteRound(
+            site: SiteRecord(
                 examples=examples, epochs=1, loss=loss, seconds=1.0, protect_seconds=0.5
             )
             for site, (examples, loss) in losses.items()
         },
-        failures=[Failure(site=failed, reason="no answer within 600 s")] if failed else [],
+        failures=[FailureRecord(site=failed, reason="no answer within 600 s")] if failed else [],
     )
 
 

@@ -125,4 +125,4 @@ def test_a_second_call_for_a_round_is_another_attempt_and_errors_are_failures(
     assert metrics is not None
     (record,) = strategy.state.rounds
     assert (record.attempts, sorted(record.sites)) == (2, ["a", "b", "c"])
-    assert record.failures[0]["site"] == "b"
+    assert record.failures[0].site == "b"

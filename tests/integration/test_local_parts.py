@@ -19,7 +19,7 @@ from ucadi_flwr.client_app import app
 from ucadi_flwr.errors import RecipeError
 from ucadi_flwr.exchange.sealed_run import open_sealed
 from ucadi_flwr.models.factory import make_model
-from ucadi_flwr.models.parts import local_names
+from ucadi_flwr.models.parts import local_tensor_names
 from ucadi_flwr.models.state import read_state
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.recipes import loader
@@ -38,7 +38,7 @@ def initial(config: LocalRun) -> dict[str, np.ndarray]:
 
 
 def norms(config: LocalRun) -> frozenset[str]:
-    return local_names(make_model(loader.load(TaskRecipe, config.task), 0), "normalisation")
+    return local_tensor_names(make_model(loader.load(TaskRecipe, config.task), 0), "normalisation")
 
 
 def kept(config: LocalRun, site: str, back: int = 0) -> dict[str, np.ndarray]:
@@ -140,7 +140,7 @@ def test_under_bfv_it_is_the_plaintext_twin_within_the_bound(config: Config, tex
         bound = (3 + 1) * unit / 2 + 3 * 2.0**-39 * 2.0**19 + 2.0**-24 * np.abs(plain[name])
         assert (np.abs(values - plain[name]) <= bound + 1e-12).all()
         assert name not in opened.local or np.array_equal(values, initial(sealed)[name])
-    assert opened.local == local_names(make_model(task, 0), recipe.local)
+    assert opened.local == local_tensor_names(make_model(task, 0), recipe.local)
     assert all(name.encode() not in traffic(network) for name in opened.local)
 
 
@@ -192,7 +192,7 @@ def test_hold_outs_are_tested_with_the_initial_tensors(config: Config) -> None:
 
 def test_layers_that_are_not_there_end_the_run_before_it_begins(config: Config) -> None:
     made = config("odd", recipe="local: [nowhere]")
-    with pytest.raises(RecipeError, match="nothing in this network is named 'nowhere'"):
+    with pytest.raises(RecipeError, match="this network has no layer or tensor named 'nowhere'"):
         run(made)
     assert not (made.server / "journal.jsonl").exists()
 

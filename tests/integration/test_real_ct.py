@@ -55,7 +55,7 @@ def test_two_philips_series_are_kept(prepared: PrepareResult, folders: dict[str,
         assert kept.spacing_x_mm == kept.spacing_y_mm == pytest.approx(0.841796875, abs=1e-4)
 
 
-def test_two_short_siemens_series_are_left_out(
+def test_two_short_siemens_series_are_excluded(
     prepared: PrepareResult, folders: dict[str, str]
 ) -> None:
     assert {folders[row.name] for row in prepared.excluded} == set(folders.values()) - KEPT_FOLDERS
@@ -79,14 +79,14 @@ def test_nifti_is_what_simpleitk_reads_from_dicom(
         assert ours.get_data_dtype() == np.int16
         assert (hu.min(), hu.max() > 1000) == (-1024, True)
         np.testing.assert_allclose(ours.header.get_zooms(), theirs.GetSpacing(), rtol=1e-6)
-        to_ras = np.diag([-1.0, -1.0, 1.0])  # ITK speaks LPS, NIfTI RAS
+        to_ras = np.diag([-1.0, -1.0, 1.0])  # ITK uses LPS, NIfTI RAS
         np.testing.assert_allclose(ours.affine[:3, 3], to_ras @ theirs.GetOrigin(), atol=1e-4)
         direction = np.array(theirs.GetDirection()).reshape(3, 3)
         expected = to_ras @ direction @ np.diag(theirs.GetSpacing())
         np.testing.assert_allclose(ours.affine[:3, :3], expected, atol=1e-5)
 
 
-def test_nifti_reads_back_in_simpleitk_where_dicom_was(
+def test_nifti_in_simpleitk_has_the_positions_of_dicom(
     prepared: PrepareResult, folders: dict[str, str], dicom: Path
 ) -> None:
     kept = prepared.kept[0]
@@ -126,7 +126,7 @@ def test_jpeg_lossless_copy_gives_the_same_volume(dicom: Path, tmp_path: Path) -
     np.testing.assert_allclose(ours.affine, theirs.affine)
 
 
-def test_short_series_lower_the_minimum_and_fit(
+def test_a_short_series_passes_with_a_lower_minimum(
     dicom: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     out = tmp_path_factory.mktemp("real") / "short"

@@ -11,11 +11,10 @@ from flwr.common import NDArrays, Scalar
 
 from ucadi_flwr.comparison.warnings import _one_site_classes
 from ucadi_flwr.data.dataset import training_set
-from ucadi_flwr.data.manifest import Case, read_manifest
-from ucadi_flwr.data.partition import PARTS
+from ucadi_flwr.data.manifest import PARTS, Case, read_manifest
 from ucadi_flwr.data.prepare import prepare
 from ucadi_flwr.data.sites import Site, open_sites
-from ucadi_flwr.data.transforms import for_testing, read_ct
+from ucadi_flwr.data.transforms import read_ct, transform_for_testing
 from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.models.state import read_state
 from ucadi_flwr.recipes import loader
@@ -40,8 +39,8 @@ def test_the_x_rays_of_three_hospitals_are_split_by_patient(real_data: Path) -> 
     assert set(sites["hannover"].labels("train")) == {1}  # covid counts as pneumonia
 
 
-def test_three_classes_of_which_one_hospital_alone_has_covid(real_data: Path) -> None:
-    """S2: what tells COVID-19 there may be what tells the hospital, and the report says so."""
+def test_only_one_hospital_has_cases_of_covid(real_data: Path) -> None:
+    """S2: a classifier of COVID-19 may only recognise the hospital here; the report warns of it."""
     task = loader.load(TaskRecipe, "xray-covid3")
     sites = open_sites(real_data / "xray_multisite", task)
     classes = {
@@ -51,8 +50,8 @@ def test_three_classes_of_which_one_hospital_alone_has_covid(real_data: Path) ->
     both = {"normal", "pneumonia"}
     assert classes == {"guangzhou": both, "nih": both, "hannover": {"covid"}}
     results = experiment_of(task, sites)
-    (told,) = _one_site_classes(results)
-    assert told.startswith("class covid occurs at site hannover only")
+    (warning,) = _one_site_classes(results)
+    assert warning.startswith("class covid occurs at site hannover only")
 
 
 def experiment_of(task: TaskRecipe, sites: dict[str, Site]) -> Results:
@@ -86,7 +85,7 @@ def experiment_of(task: TaskRecipe, sites: dict[str, Site]) -> Results:
 def test_x_rays_reach_the_network_standardised(real_data: Path) -> None:
     task = loader.load(TaskRecipe, "xray-pneumonia2")
     sites = open_sites(real_data / "xray_multisite", task)
-    transform = for_testing(task.images)
+    transform = transform_for_testing(task.images)
     for site in sites.values():
         for case in site.parts["test"][:5]:
             image = transform({"image": str(case.path), "name": case.name})["image"]
@@ -103,7 +102,7 @@ def test_lidc_keeps_its_hu_and_goes_through_s0_s_transforms(real_data: Path) -> 
     assert np.array_equal(np.sort(volume.numpy(), axis=None), np.sort(stored, axis=None))
     assert float(volume.min()) == -2048.0  # padding outside the reconstruction circle
     images = loader.load(TaskRecipe, "ct-covid4").images
-    samples = for_testing(images)({"image": str(path), "name": "lidc"})["image"]
+    samples = transform_for_testing(images)({"image": str(path), "name": "lidc"})["image"]
     assert samples.shape == (5, 1, 16, 128, 128)
     low, high = ((hu + 604.2288900583559) / 489.42172740885655 for hu in (-1200, 600))
     assert float(samples.min()) >= low - 1e-5
@@ -112,7 +111,7 @@ def test_lidc_keeps_its_hu_and_goes_through_s0_s_transforms(real_data: Path) -> 
 
 
 def test_the_full_size_model_trains_a_step_on_real_ct(real_data: Path, tmp_path: Path) -> None:
-    """A site of one series from ``ucadi prepare`` and the LIDC scan; labels are made up."""
+    """A site of one series from ``ucadi prepare`` and the LIDC scan, with artificial labels."""
     prepare(real_data / "ct_lung_dx_dicom", tmp_path / "site")
     manifest = tmp_path / "site" / "manifest.csv"
     name = manifest.read_text(encoding="utf-8").splitlines()[1].split(",")[0]

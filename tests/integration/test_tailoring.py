@@ -26,7 +26,7 @@ from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.results.predictions import read_predictions
 from ucadi_flwr.site.client import derived_seed
-from ucadi_flwr.training.local import LocalWork, train
+from ucadi_flwr.training.local import LocalUpdate, train
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
@@ -81,7 +81,7 @@ def test_without_mu_it_is_plain_training_from_the_global_model(config: Config) -
     seed = derived_seed(0, "b", 3)
     dataset = training_set(site, task, Path(made.out) / "cache", seed)
     set_schedule(network, 2 * -(-len(dataset) // 4))
-    work = LocalWork(first_epoch=0, epochs=2, total_epochs=2, seed=seed)
+    work = LocalUpdate(first_epoch=0, epochs=2, total_epochs=2, seed=seed)
     train(network, dataset, task.training, work, torch.device("cpu"))
     assert same(read_state(network), floats(own(made, "b")))
     assert same(own(zero, "b"), own(made, "b"))

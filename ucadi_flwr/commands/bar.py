@@ -1,4 +1,4 @@
-"""The progress bar of commands that work through series or volumes."""
+"""The progress bar of commands that process series or volumes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,15 @@ from ucadi_flwr.data.site_folder import Progress
 
 @contextmanager
 def progress_bar(first: str, counted: str) -> Iterator[Progress]:
-    """A bar on a terminal's standard error, called ``first`` until ``counted`` are counted."""
+    """Show a progress bar on standard error, if that is a terminal.
+
+    Args:
+        first: its description until the number of items is known.
+        counted: its description afterwards.
+
+    Yields:
+        The function to call after each item.
+    """
     console = Console(stderr=True)
     with Bars(console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(first, total=None)

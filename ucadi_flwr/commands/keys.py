@@ -28,19 +28,19 @@ def create(
     server: ServerFile,
     scheme: Annotated[str, typer.Option(help="bfv (exact) or ckks.")] = "bfv",
 ) -> None:
-    """Make a site key and the server context that belongs to it. Do this at a hospital."""
+    """Make a site key and its server context. Do this at a hospital."""
     if server.exists():
         raise ProtectionError(f"{server} exists already; it is not overwritten")
-    made = SiteKey.create(scheme)
-    made.save(key)
-    made.context.save(server)
-    _show(made.describe())
-    print(f"Hand {key} to the other sites out of band, and {server} to the server.")
+    site_key = SiteKey.create(scheme)
+    site_key.save(key)
+    site_key.context.save(server)
+    _show(site_key.describe())
+    print(f"Give {key} to the other sites out of band, and {server} to the server.")
 
 
 @app.command()
 def show(file: Annotated[Path, typer.Argument(help="A site key or a server context.")]) -> None:
-    """Say what a file is, and its key's id; never the secret."""
+    """Print the kind of a key file and its key id; never the secret."""
     try:
         _show({"holds": "a server context", **ServerContext.load(file).describe()})
     except ProtectionError:
@@ -49,17 +49,17 @@ def show(file: Annotated[Path, typer.Argument(help="A site key or a server conte
 
 @app.command()
 def rotate(key: SiteKeyFile, server: ServerFile) -> None:
-    """Put a new key in the place of the old one, which stays beside it under its id."""
-    made = SiteKey.rotate(key)
+    """Replace the key by a new one; the old key stays beside it under its id."""
+    site_key = SiteKey.rotate(key)
     server.unlink(missing_ok=True)
-    made.context.save(server)
-    _show(made.describe())
-    print(f"Hand {key} to the other sites again, and {server} to the server.")
+    site_key.context.save(server)
+    _show(site_key.describe())
+    print(f"Give {key} to the other sites again, and {server} to the server.")
 
 
 @app.command()
 def check(key: SiteKeyFile, server: ServerFile) -> None:
-    """See that a site key and a server context belong together, by a sum that they make."""
+    """Check that a site key and a server context belong together, by an encrypted sum."""
     secret, context = SiteKey.load(key), ServerContext.load(server)
     if secret.context != context:
         raise ProtectionError(

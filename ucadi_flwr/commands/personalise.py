@@ -40,13 +40,13 @@ def personalise(
     """
     import torch
 
-    from ucadi_flwr.models.files import save_own_model
+    from ucadi_flwr.models.files import save_site_model
     from ucadi_flwr.site import personalisation
-    from ucadi_flwr.training.freezing import select
+    from ucadi_flwr.training.freezing import select_trainable
 
     task_recipe = loader.load(TaskRecipe, task)
     strategy_recipe = loader.load(StrategyRecipe, strategy)
-    settings = strategy_recipe.tailoring
+    settings = strategy_recipe.personalisation
     if settings is None:
         raise RecipeError(
             f"strategy {strategy_recipe.name} has no section tailoring; choose ftl, or add one"
@@ -58,7 +58,7 @@ def personalise(
     site = personalisation.open_single_site(data, task_recipe, _warn)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network, notes = personalisation.load_start_model(task_recipe, model, initial, seed)
-    selected = select(network, settings.fine_tune)
+    selected = select_trainable(network, settings.fine_tune)
     for note in notes:
         _warn(note)
     network.to(device)
@@ -85,7 +85,7 @@ def personalise(
         )
         print(f"after {settings.epochs} epochs, loss {loss:.4f}")
         print(f"after: {test()}")
-    save_own_model(out, network, task_recipe, site.name)
+    save_site_model(out, network, task_recipe, site.name)
     print(f"model: {out}")
 
 

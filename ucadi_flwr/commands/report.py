@@ -1,4 +1,4 @@
-"""``ucadi report``: analysis, tables, figures and report.html again from what is stored."""
+"""``ucadi report``: compute analysis, tables, figures and report.html from stored results."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ from ucadi_flwr.results.layout import ExperimentFolder
 def report(
     out: Annotated[Path, typer.Argument(help="The folder of an experiment, with results.json.")],
     readers: Annotated[
-        Path | None, typer.Option(help="Readers' calls, a CSV with case, reader and call.")
+        Path | None, typer.Option(help="Readers' calls: a CSV with columns case, reader and call.")
     ] = None,
     reference: Annotated[
         str | None, typer.Option(help="The strategy that the others are compared with.")
@@ -22,7 +22,7 @@ def report(
         Path | None, typer.Option(help="A new folder, for TensorBoard's event files.")
     ] = None,
 ) -> None:
-    """Compute analysis, tables, figures and report.html again from what is stored."""
+    """Compute analysis, tables, figures and report.html again from stored results."""
     from ucadi_flwr.report.publish import publish
 
     if tensorboard is not None:

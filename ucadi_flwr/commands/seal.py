@@ -1,4 +1,4 @@
-"""``ucadi seal``: a key holder seals a model for an encrypted run to begin with."""
+"""``ucadi seal``: a key holder encrypts an initial model for an encrypted run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,15 +19,16 @@ def seal(
     strategy: Annotated[str, typer.Option(help="The strategy recipe that will be run.")],
     key: Annotated[Path, typer.Option(help="The sites' secret key.")],
     out: Annotated[Path, typer.Option(help="The new file, for ucadi submit --initial-model.")],
-    seed: Annotated[int, typer.Option(help="The run's, for layers that are new.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="The run's seed, for new layers.", min=0)] = 0,
 ) -> None:
-    """Seal a model at a hospital, so that its server passes it on and cannot read it."""
+    """Encrypt an initial model at a hospital: the server passes it on and cannot read it."""
     from ucadi_flwr.exchange.initial_model import sealed_initial_model
 
-    recipe, found = loader.load(TaskRecipe, task), loader.load(StrategyRecipe, strategy)
+    task_recipe = loader.load(TaskRecipe, task)
+    strategy_recipe = loader.load(StrategyRecipe, strategy)
     if out.exists():
         raise DataError(f"{out} exists already; it is not overwritten")
-    blob = sealed_initial_model(model, recipe, found, seed, SiteKey.load(key))
+    sealed = sealed_initial_model(model, task_recipe, strategy_recipe, seed, SiteKey.load(key))
     with replacing(out) as partial:
-        partial.write_bytes(blob)
-    print(f"sealed: {out}, {len(blob)} bytes")
+        partial.write_bytes(sealed)
+    print(f"sealed: {out}, {len(sealed)} bytes")

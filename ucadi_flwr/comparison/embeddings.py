@@ -12,6 +12,7 @@ from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.results.analysis import FEWEST_POINTS, Embedding, Tested
 from ucadi_flwr.results.experiment import Results
 from ucadi_flwr.results.features import MAX_CASES, chosen, read_features
+from ucadi_flwr.results.layout import ExperimentFolder
 
 MAX_POINTS = 500
 """Cases in one picture; if there are more, this many are drawn, the same for every strategy."""
@@ -66,8 +67,8 @@ def _of_strategy(out: Path, results: Results, strategy: str) -> Embedding | None
     if not seeds:
         return None
     seed = min(seeds)
-    folder = out / strategy / f"seed{seed}" / "features" / ALL_SITES
-    files = {site: folder / f"{site}.safetensors" for site in results.sites}
+    folder = ExperimentFolder(out).run(strategy, seed)
+    files = {site: folder.features_of(ALL_SITES, site) for site in results.sites}
     sites = [site for site, path in files.items() if path.is_file()]
     if not sites:
         return None
@@ -75,8 +76,8 @@ def _of_strategy(out: Path, results: Results, strategy: str) -> Embedding | None
     read = [_checked(files[site], tests[site], results) for site in sites]
     if len(widths := {rows.shape[1] for rows, _ in read}) > 1:
         raise DataError(
-            f"{folder}: the sites have {sorted(widths)} features per case, so they are of "
-            "different models; run the experiment again"
+            f"{files[sites[0]].parent}: the sites have {sorted(widths)} features per case, so they "
+            "are of different models; run the experiment again"
         )
     drawn = chosen(sum(len(rows) for rows, _ in read), MAX_POINTS)
     features = np.concatenate([rows for rows, _ in read])[drawn]

@@ -11,6 +11,7 @@ from ucadi_flwr.comparison.cases import Cases
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.results.experiment import Cell, Results
+from ucadi_flwr.results.layout import ExperimentFolder
 from ucadi_flwr.results.predictions import PredictionFile, read_predictions
 
 
@@ -73,11 +74,11 @@ def load(out: Path, results: Results) -> Experiment:
     for cell in results.cells:
         if cell.error is not None:
             continue
-        folder = out / cell.strategy.name / f"seed{cell.seed}" / "predictions"
+        folder = ExperimentFolder(out).run(cell.strategy.name, cell.seed)
         for model in cell.models:
             scores: dict[str, NDArray[np.float64]] = {}
             for site in model.test:
-                path = folder / model.trained_at / f"{site}.csv"
+                path = folder.predictions_of(model.trained_at, site)
                 file = read_predictions(path, classes)
                 scores[site] = _in_order(path, file, *first.setdefault(site, (path, file)))
             models.append(TestedModel(cell.strategy.name, cell.seed, model.trained_at, scores))

@@ -1,8 +1,8 @@
-"""Class balancing by augmentation: which of a site's training cases are drawn again (S2).
+"""Class balancing by oversampling: which of a site's training cases are used more than once (S2).
 
-S2 augments rarer classes and does not say how; here a case that is drawn again passes through the
-task's random transforms, and every case of a class is drawn again before one is for the second
-time.
+S2 (Yang et al., FTL) augments rarer classes and does not say how. Here an oversampled case passes
+through the recipe's random transforms, and every case of a class is repeated once before any case
+is repeated twice.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,20 +10,23 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 
-def drawn_again(labels: Sequence[int], rates: Mapping[int, float], seed: int) -> list[int]:
-    """Indices of the cases that are drawn again, class by class; the same seed draws the same.
+def oversampled_indices(labels: Sequence[int], rates: Mapping[int, float], seed: int) -> list[int]:
+    """Indices of the additional cases, class by class; the same seed gives the same indices.
 
     Args:
         labels: class index of every case.
-        rates: class index → times as many cases as it has, at least 1; others stay as they are.
-            Without any, every class gets as many as the most frequent one.
-        seed: of this epoch or round, at least 0.
+        rates: class index → factor by which its number of cases grows, at least 1; classes that are
+            not named keep their cases. If empty, every class grows to the most frequent one.
+        seed: of this round, at least 0.
+
+    >>> oversampled_indices([0, 0, 0, 1], {}, seed=0)  # two more of class 1
+    [3, 3]
     """
     classes, counts = np.unique(np.asarray(labels, np.int64), return_counts=True)
-    again: list[int] = []
+    indices: list[int] = []
     for index, count in zip(classes.tolist(), counts.tolist(), strict=True):
-        wanted = round(rates.get(index, 1.0) * count) if rates else int(counts.max())
+        target = round(rates.get(index, 1.0) * count) if rates else int(counts.max())
         cases = np.flatnonzero(np.asarray(labels) == index)
         order = np.random.default_rng([seed, index]).permutation(cases)
-        again += np.resize(order, wanted - count).tolist()
-    return again
+        indices += np.resize(order, target - count).tolist()
+    return indices

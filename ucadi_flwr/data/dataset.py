@@ -1,4 +1,4 @@
-"""Cases as a torch dataset; what does not change between epochs is computed once and cached."""
+"""Cases as a torch dataset, with a cache on disk for the transforms that all epochs share."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,17 +9,19 @@ from monai.data import PersistentDataset
 from monai.transforms import Compose
 from torch.utils.data import ConcatDataset
 
-from ucadi_flwr.data.balance import drawn_again
-from ucadi_flwr.data.manifest import Case
-from ucadi_flwr.data.partition import PARTS, Part
+from ucadi_flwr.data.balance import oversampled_indices
+from ucadi_flwr.data.manifest import PARTS, Case, Part
 from ucadi_flwr.data.sites import Site
-from ucadi_flwr.data.transforms import for_testing, for_training, preprocessing
+from ucadi_flwr.data.transforms import preprocessing, transform_for_testing, transform_for_training
 from ucadi_flwr.errors import DataError, UcadiError
 from ucadi_flwr.recipes.task import CtVolume, GreyImage, TaskRecipe
 
 
 class CachedCases(PersistentDataset):
-    """MONAI's dataset with a cache on disk; a broken file is told in our words, not MONAI's."""
+    """MONAI's dataset with a cache on disk.
+
+    For a broken file it raises this package's :class:`UcadiError` instead of MONAI's RuntimeError.
+    """
 
     def _transform(self, index: int) -> dict[str, Any]:
         try:
@@ -35,33 +37,41 @@ class CachedCases(PersistentDataset):
 def training_set(
     site: Site, task: TaskRecipe, cache: Path, seed: int
 ) -> CachedCases | ConcatDataset[dict[str, Any]]:
-    """A site's training cases, one random sample each; ``seed`` fixes what is drawn.
+    """A site's training cases, one random sample of each.
 
-    If the task balances its classes, the cases that are drawn again follow the others.
+    If the task balances its classes, the oversampled cases follow the others.
+
+    Args:
+        site: the site; its part ``train`` is used.
+        task: how images are read and augmented, and whether classes are balanced.
+        cache: folder of the cache (:func:`make_dataset`).
+        seed: fixes all random choices: slices, augmentation, oversampling.
     """
     cases, labels = site.parts["train"], site.labels("train")
-    transform = for_training(task.images, task.augmentation)
+    transform = transform_for_training(task.images, task.augmentation)
     transform.set_random_state(seed=seed % 2**32)
-    found = make_dataset(cases, labels, transform, task.images, cache)
+    dataset = make_dataset(cases, labels, transform, task.images, cache)
     balance = task.training.balance
     if balance is None:
-        return found
+        return dataset
     rates = {task.classes.index(name): rate for name, rate in balance.rates.items()}
-    again = drawn_again(labels, rates, seed)
-    transform = for_training(task.images, (*task.augmentation, *balance.transforms))
+    extra = oversampled_indices(labels, rates, seed)
+    transform = transform_for_training(task.images, (*task.augmentation, *balance.transforms))
     transform.set_random_state(seed=(seed + 1) % 2**32)
-    more = [cases[i] for i in again], [labels[i] for i in again]
-    return ConcatDataset([found, make_dataset(*more, transform, task.images, cache)])
+    oversampled = make_dataset(
+        [cases[i] for i in extra], [labels[i] for i in extra], transform, task.images, cache
+    )
+    return ConcatDataset([dataset, oversampled])
 
 
 def testing_set(site: Site, task: TaskRecipe, cache: Path, part: Part) -> CachedCases:
-    """The cases of the part that is tested, S samples each."""
-    transform = for_testing(task.images)
+    """The cases of one part, S samples of each; S is ``test-samples``, or 1 for grey images."""
+    transform = transform_for_testing(task.images)
     return make_dataset(site.parts[part], site.labels(part), transform, task.images, cache)
 
 
 def cached_set(site: Site, task: TaskRecipe, cache: Path) -> CachedCases:
-    """All cases of a site as they are cached: reading an item checks its file and caches it."""
+    """All cases of a site, preprocessed only: to read an item is to check and cache its file."""
     cases = [case for part in PARTS for case in site.parts[part]]
     labels = [label for part in PARTS for label in site.labels(part)]
     transform = Compose(preprocessing(task.images))
@@ -75,10 +85,14 @@ def make_dataset(
     images: CtVolume | GreyImage,
     cache: Path,
 ) -> CachedCases:
-    """Items are dicts with ``image`` (float32 tensor), ``label`` (class index) and ``name``.
+    """A dataset whose items are dicts with ``image``, ``label`` (class index) and ``name``.
 
-    The cache (``cache/<digest of the preprocessing>/``) holds one tensor file a case. A file that
-    is changed on disk is read again: its size and time of change are part of the key.
+    The image is a float32 tensor as ``transform`` makes it. The folder
+    ``cache/<digest of the preprocessing>/`` holds one tensor file for each case. The key of a case
+    includes the size and modification time of its file, so that a changed file is read again.
+
+    Raises:
+        DataError: a case's file does not exist or cannot be read.
     """
     digest = hashlib.sha256(images.model_dump_json().encode()).hexdigest()[:16]
     folder = cache / digest

@@ -1,12 +1,13 @@
-"""The stored pixel values of DICOM files, one decoder per transfer syntax: a closed table.
+"""Decode the stored pixel values of DICOM files, with one fixed decoder for each transfer syntax.
 
-Which decoder matters for safety, as files are untrusted and sometimes merely damaged:
+The files are untrusted, and some are damaged, so the choice of the decoder matters for safety:
 
-- GDCM is the one that reads JPEG lossless, and a damaged stream makes it abort the whole
-  process (an uncaught C++ exception). So it works in a process of its own, one per series;
-  when that one dies, the series is unreadable and nothing else happens.
-- JPEG-LS goes to pyjpegls and JPEG 2000 to Pillow, which raise instead. JPEG-LS allocates by
-  the size that the stream claims, so that is compared with the header first.
+- Only GDCM reads JPEG lossless. A damaged stream makes it abort the whole process (an uncaught C++
+  exception). It therefore runs in a separate process, one for each series. If that process dies,
+  only this series is unreadable.
+- pyjpegls reads JPEG-LS, and Pillow reads JPEG 2000. Both raise exceptions instead. pyjpegls
+  allocates memory for the size that the stream declares, so that size is first compared with the
+  header.
 """
 
 import json
@@ -47,12 +48,12 @@ _PLUGINS: dict[str, str] = {
     JPEGLosslessSV1: "gdcm",
 }
 _JPEG_LS_FRAME = b"\xff\xf7"  # ISO 14495-1 C.2.2: marker, length, precision, rows, columns
-_WIRE = np.dtype("<i4")
+_PIPE_DTYPE = np.dtype("<i4")  # of pixels from the other process
 
 
 @dataclass(frozen=True, slots=True)
-class Plane:
-    """A file to decode, and what its header says of it."""
+class EncodedSlice:
+    """A file to decode: its path, and its transfer syntax and size from the header."""
 
     path: str
     syntax: str
@@ -60,21 +61,24 @@ class Plane:
     columns: int
 
 
-def read_planes(planes: Sequence[Plane]) -> Generator[NDArray[Any], None, None]:
-    """Yield the stored values (rows, columns) of each file in turn; close it when done early.
+def decode_slices(slices: Sequence[EncodedSlice]) -> Generator[NDArray[Any], None, None]:
+    """Yield the stored values of each file in turn, (rows, columns), integers.
 
-    A file that is cut short, damaged, or not as big as its header says raises: what, is up to
-    the decoder.
+    Close the generator if not all files are needed.
+
+    Raises:
+        Exception: a file is cut short, damaged, or does not have the size in its header. The type
+            depends on the decoder.
     """
-    if any(_PLUGINS.get(plane.syntax) == "gdcm" for plane in planes):
-        yield from _read_apart(planes)
+    if any(_PLUGINS.get(encoded.syntax) == "gdcm" for encoded in slices):
+        yield from _decode_in_subprocess(slices)
     else:
-        for plane in planes:
-            yield _decode(plane)
+        for encoded in slices:
+            yield _decode(encoded)
 
 
-def _read_apart(planes: Sequence[Plane]) -> Generator[NDArray[Any], None, None]:
-    """Decode in another process, which may die of it."""
+def _decode_in_subprocess(slices: Sequence[EncodedSlice]) -> Generator[NDArray[Any], None, None]:
+    """Decode in another process, which a damaged file may kill."""
     command = [sys.executable, "-P", __file__]
     pipe = subprocess.PIPE
     with subprocess.Popen(  # noqa: S603 - this very file, by this very interpreter
@@ -83,50 +87,59 @@ def _read_apart(planes: Sequence[Plane]) -> Generator[NDArray[Any], None, None]:
         try:
             assert child.stdin is not None  # noqa: S101 - for mypy: both are pipes
             assert child.stdout is not None  # noqa: S101
-            child.stdin.write(json.dumps([astuple(plane) for plane in planes]).encode())
+            child.stdin.write(json.dumps([astuple(encoded) for encoded in slices]).encode())
             child.stdin.close()
-            for plane in planes:
-                size = plane.rows * plane.columns * _WIRE.itemsize
+            for encoded in slices:
+                size = encoded.rows * encoded.columns * _PIPE_DTYPE.itemsize
                 raw = child.stdout.read(size)
                 if len(raw) != size:
-                    raise ValueError("the decoder gave up")
-                yield np.frombuffer(raw, _WIRE).reshape(plane.rows, plane.columns)
+                    raise ValueError("the decoding process ended early")
+                yield np.frombuffer(raw, _PIPE_DTYPE).reshape(encoded.rows, encoded.columns)
         finally:
             child.kill()
 
 
-def serve(jobs: Iterable[Sequence[Any]], out: BinaryIO) -> None:
-    """Write the stored values of each file as int32, little-endian: the other process's work."""
+def write_decoded(jobs: Iterable[Sequence[Any]], out: BinaryIO) -> None:
+    """Decode files and write their stored values: what the other process does.
+
+    Args:
+        jobs: the fields of :class:`EncodedSlice`, for each file.
+        out: receives the values of each file as int32, little-endian, row by row.
+
+    Raises:
+        ValueError: a file has more than 16 bits per pixel, or does not have the size in its header.
+    """
     for job in jobs:
-        stored = _decode(Plane(*job))
+        stored = _decode(EncodedSlice(*job))
         if stored.dtype.itemsize > 2:
-            raise ValueError("more than 16 bits a pixel")
-        out.write(stored.astype(_WIRE).tobytes())
+            raise ValueError("more than 16 bits per pixel")
+        out.write(stored.astype(_PIPE_DTYPE).tobytes())
 
 
-def _decode(plane: Plane) -> NDArray[Any]:
-    plugin = _PLUGINS[plane.syntax]
-    image = pydicom.dcmread(plane.path)
+def _decode(encoded: EncodedSlice) -> NDArray[Any]:
+    plugin = _PLUGINS[encoded.syntax]
+    image = pydicom.dcmread(encoded.path)
     if plugin == "pyjpegls":
-        _check_claim(get_frame(image.PixelData, 0, number_of_frames=1), plane)
+        _check_declared_size(get_frame(image.PixelData, 0, number_of_frames=1), encoded)
     stored = pixel_array(image, decoding_plugin=plugin)
-    if stored.shape != (plane.rows, plane.columns):
-        raise ValueError("not as many pixels as the header says")
+    if stored.shape != (encoded.rows, encoded.columns):
+        raise ValueError("the number of pixels differs from the header")
     return stored
 
 
-def _check_claim(stream: bytes, plane: Plane) -> None:
-    """Refuse a JPEG-LS stream whose own size is not the header's, before memory is given."""
-    place = 2  # after the start-of-image marker; then segments: marker, length, content
-    while stream[place : place + 2] != _JPEG_LS_FRAME:
-        length = int.from_bytes(stream[place + 2 : place + 4], "big")
+def _check_declared_size(stream: bytes, encoded: EncodedSlice) -> None:
+    """Refuse a JPEG-LS stream whose size differs from the header's, before memory is allocated."""
+    start = 2  # after the start-of-image marker; then segments: marker, length, content
+    while stream[start : start + 2] != _JPEG_LS_FRAME:
+        length = int.from_bytes(stream[start + 2 : start + 4], "big")
         if length < 2:
             raise ValueError("no frame in the JPEG-LS stream")
-        place += 2 + length
-    claim = (stream[place + 5 : place + 7], stream[place + 7 : place + 9])
-    if tuple(int.from_bytes(number, "big") for number in claim) != (plane.rows, plane.columns):
-        raise ValueError("the JPEG-LS stream is not as big as the header says")
+        start += 2 + length
+    declared = (stream[start + 5 : start + 7], stream[start + 7 : start + 9])
+    rows, columns = (int.from_bytes(number, "big") for number in declared)
+    if (rows, columns) != (encoded.rows, encoded.columns):
+        raise ValueError("the size of the JPEG-LS stream differs from the header")
 
 
 if __name__ == "__main__":
-    serve(json.load(sys.stdin), sys.stdout.buffer)
+    write_decoded(json.load(sys.stdin), sys.stdout.buffer)

@@ -1,12 +1,12 @@
 """A tree of DICOM files → CT series → one volume in Hounsfield units, one series at a time.
 
-1. :func:`find_series` reads every header of a tree and groups the files into series;
-2. :func:`ucadi_flwr.data.series.inspect_series` judges a series from its headers;
-3. :func:`decode_series` decodes the pixels of one that passed.
+1. :func:`find_series` reads the headers of all files in a tree and groups the files into series.
+2. :func:`ucadi_flwr.data.series.inspect_series` checks the headers of a series.
+3. :func:`decode_series` decodes the pixels of a series that passed.
 
-Every byte is untrusted: numbers are bounded, files and volumes capped, and whatever a parser
-or decoder raises ends as one :class:`~ucadi_flwr.data.series.Excluded`. Pixels may be plain,
-RLE, JPEG-LS, JPEG lossless or JPEG 2000 (see :mod:`ucadi_flwr.data.decode`).
+Every byte is untrusted: numbers are bounded, files and volumes have size limits, and any error of a
+decoder becomes one :class:`~ucadi_flwr.data.series.ExclusionError`. Pixels may be uncompressed,
+RLE, JPEG-LS, JPEG lossless or JPEG 2000 (:mod:`ucadi_flwr.data.decode`).
 
 Sources: DICOM PS3.3 C.11.1.1.2 (rescale), PS3.10 (files).
 """
@@ -29,11 +29,18 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.multival import MultiValue
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from ucadi_flwr.data.decode import Plane, read_planes
-from ucadi_flwr.data.series import Excluded, Geometry, Reason, Series, Slice, inspect_series
+from ucadi_flwr.data.decode import EncodedSlice, decode_slices
+from ucadi_flwr.data.series import (
+    ExclusionError,
+    Geometry,
+    Reason,
+    Series,
+    SliceHeader,
+    inspect_series,
+)
 from ucadi_flwr.errors import DataError
 
-_MAX_NUMBER = 1e5  # mm, HU or pixels: nothing true comes near it
+_MAX_NUMBER = 1e5  # mm, HU or pixels; far above any valid value
 _TAGS: list[str] = [
     *("PatientID", "SeriesInstanceUID", "SOPClassUID", "Modality", "ImageType", "NumberOfFrames"),
     *("Rows", "Columns", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
@@ -43,8 +50,8 @@ _TAGS: list[str] = [
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
-    """What a tree holds: series, DICOM files that do not parse, and the count of other files."""
+class DicomTree:
+    """The content of a tree: its series, the unreadable paths, and the number of other files."""
 
     series: tuple[Series, ...]
     unreadable: tuple[Path, ...]
@@ -53,26 +60,31 @@ class Scan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Volume:
-    """``hu`` (slices, rows, columns), int16, or float32 where int16 would lose something.
+    """One CT volume.
 
-    ``affine`` (4, 4) maps ``(column, row, slice, 1)`` to mm in RAS: it is the NIfTI affine of
-    ``hu.T``. Slices run along the normal (feet to head, if axial).
+    Attributes:
+        hu: (slices, rows, columns); int16, or float32 if int16 would change a value. Slices run
+            along the normal (feet to head, if axial).
+        affine: (4, 4), from ``(column, row, slice, 1)`` to mm in RAS: the NIfTI affine of ``hu.T``.
     """
 
     hu: NDArray[np.int16] | NDArray[np.float32]
     affine: NDArray[np.float64]
 
 
-def find_series(root: Path) -> Scan:
-    """Read every DICOM header under ``root``, whatever the files' names and order.
+def find_series(root: Path) -> DicomTree:
+    """Read every DICOM header under ``root``; the files' names and order do not matter.
 
-    Linked folders are not entered. Series come sorted by patient and UID. Files without the
-    DICOM prefix (XML, a licence) or without a series (DICOMDIR) only count as other files; a
-    DICOM file whose header does not parse, and a folder that may not be listed, is unreadable.
+    Links to folders are not followed. Series are sorted by patient and UID. Files without the DICOM
+    prefix (XML, a licence) or without a series (DICOMDIR) are counted as other files. A DICOM file
+    whose header does not parse is unreadable, and so is a folder that cannot be listed.
+
+    Raises:
+        DataError: ``root`` is not a folder.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; name the folder that holds the DICOM files")
-    groups: defaultdict[tuple[str, str], list[Slice]] = defaultdict(list)
+    groups: defaultdict[tuple[str, str], list[SliceHeader]] = defaultdict(list)
     unreadable: list[Path] = []
     other_files = 0
     for path in _files(root, unreadable):
@@ -80,7 +92,7 @@ def find_series(root: Path) -> Scan:
             header = _read_header(path)
         except InvalidDicomError:
             other_files += 1
-        except Exception:  # a parser of untrusted bytes raises whatever it likes
+        except Exception:  # a parser of untrusted bytes raises errors of any type
             unreadable.append(path)
         else:
             if header.series_uid:
@@ -89,26 +101,33 @@ def find_series(root: Path) -> Scan:
                 other_files += 1
     series = [Series(uid, patient, tuple(group)) for (patient, uid), group in groups.items()]
     series.sort(key=lambda s: (s.patient_id, s.uid))
-    return Scan(tuple(series), tuple(sorted(unreadable)), other_files)
+    return DicomTree(tuple(series), tuple(sorted(unreadable)), other_files)
 
 
 def decode_series(series: Series, geometry: Geometry) -> Volume:
-    """Decode the pixels of one series: HU = stored × slope + intercept, each slice with its own.
+    """Decode the pixels of one series: HU = stored × slope + intercept, slice by slice.
 
-    Pixels outside the reconstruction circle keep the value the scanner gave them
-    (PixelPaddingValue, often far below −1024 HU): clipping to a range is the task's transform.
-    Raises :class:`Excluded` (unreadable) for a file that is cut short or does not decode.
+    Slope and intercept are those of each slice (DICOM PS3.3 C.11.1.1.2). Pixels outside the
+    reconstruction circle keep the scanner's value (PixelPaddingValue, often far below −1024 HU);
+    the task's transform clips them.
+
+    Args:
+        series: the files.
+        geometry: from :func:`ucadi_flwr.data.series.inspect_series`.
+
+    Raises:
+        ExclusionError: a file is cut short or does not decode (reason: unreadable).
     """
     hu: NDArray[Any] = np.empty(geometry.shape, dtype=np.int16)
     ordered = [series.slices[index] for index in geometry.order]
-    planes = [Plane(str(s.path), s.syntax, s.rows, s.columns) for s in ordered]
-    with closing(read_planes(planes)) as decoded:
+    encoded = [EncodedSlice(str(s.path), s.syntax, s.rows, s.columns) for s in ordered]
+    with closing(decode_slices(encoded)) as decoded:
         for k, header in enumerate(ordered):
             try:
                 stored = next(decoded)
-            except Exception as error:  # decoders raise whatever they like
+            except Exception as error:  # decoders raise errors of any type
                 detail = f"slice {k + 1} of {len(ordered)} is cut short or does not decode"
-                raise Excluded(Reason.UNREADABLE, detail) from error
+                raise ExclusionError(Reason.UNREADABLE, detail) from error
             plane = header.slope * stored.astype(np.float64) + header.intercept  # C.11.1.1.2
             if hu.dtype == np.int16 and not _fits_int16(plane):
                 hu = hu.astype(np.float32)
@@ -117,36 +136,41 @@ def decode_series(series: Series, geometry: Geometry) -> Volume:
 
 
 def read_volume(folder: Path) -> Volume:
-    """Read a folder that holds one CT series and nothing else of DICOM; else a DataError."""
-    scan = find_series(folder)
-    if len(scan.series) != 1 or scan.unreadable:
+    """Read a folder that holds the files of one CT series and no other DICOM file.
+
+    Raises:
+        DataError: there is another number of series, a file is unreadable, or the series cannot
+            be used.
+    """
+    tree = find_series(folder)
+    if len(tree.series) != 1 or tree.unreadable:
         raise DataError(
-            f"{folder}: {len(scan.series)} DICOM series and {len(scan.unreadable)} unreadable "
+            f"{folder}: {len(tree.series)} DICOM series and {len(tree.unreadable)} unreadable "
             "files; keep one whole CT series in a folder, or run 'ucadi prepare' on it"
         )
-    series = scan.series[0]
+    series = tree.series[0]
     try:
         return decode_series(series, inspect_series(series, min_slices=2))
-    except Excluded as error:
+    except ExclusionError as error:
         raise DataError(f"{folder}: {error}; take it out of the manifest") from error
 
 
 def _files(root: Path, unreadable: list[Path]) -> Iterator[Path]:
-    """Yield the regular files under ``root`` in a fixed order; note folders that stay shut."""
+    """Yield the files under ``root`` in a fixed order; record folders that cannot be listed."""
     walk = os.walk(root, onerror=lambda error: unreadable.append(Path(error.filename)))
     for folder, subfolders, names in walk:
         subfolders.sort()
         yield from (path for name in sorted(names) if (path := Path(folder, name)).is_file())
 
 
-def _read_header(path: Path) -> Slice:
-    """Parse one header; a deflated file is refused, as it inflates before anything is checked."""
-    with disable_value_validation():  # a warning would quote the value
+def _read_header(path: Path) -> SliceHeader:
+    """Parse one header; refuse a deflated file, which pydicom would inflate before any check."""
+    with disable_value_validation():  # its warnings would quote values, which may identify people
         syntax = str(read_file_meta_info(path).get("TransferSyntaxUID"))
         if syntax == DeflatedExplicitVRLittleEndian:
             raise ValueError("deflated")
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-        return Slice(
+        return SliceHeader(
             path=path,
             file_bytes=path.stat().st_size,
             syntax=syntax,
@@ -180,13 +204,13 @@ def _text(header: pydicom.Dataset, keyword: str) -> str:
 
 
 def _numbers(header: pydicom.Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
-    """Read exactly ``count`` finite numbers of sane size; None if they are anything else."""
+    """Read exactly ``count`` finite numbers of at most ``_MAX_NUMBER``; else None."""
     try:
         numbers = tuple(float(part) for part in _parts(header, keyword))
     except (TypeError, ValueError, OverflowError):
         return None
-    sane = all(abs(number) <= _MAX_NUMBER for number in numbers)  # False for NaN
-    return numbers if sane and len(numbers) == count else None
+    bounded = all(abs(number) <= _MAX_NUMBER for number in numbers)  # False for NaN
+    return numbers if bounded and len(numbers) == count else None
 
 
 def _number(header: pydicom.Dataset, keyword: str, default: float) -> float:

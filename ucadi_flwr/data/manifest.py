@@ -1,13 +1,19 @@
-"""Reading and checking a site's manifest: which images a site has, of whom, with which label.
+"""Read and check a site's manifest: the list of its images, their patients and labels.
 
-A site is a folder with ``manifest.csv``, or else with exactly one CSV that has the columns.
-Columns: ``name`` (a file's stem, found in the folder or in its ``images/``) or ``file`` (a
-path relative to the folder); ``label``; ``patient`` (any key, one per patient); optionally
-``site`` and ``split`` (train, validation, test). Other columns are ignored, but a column that
-identifies people (a patient's name, birth date, …) is refused: it does not belong there.
+A site is a folder with ``manifest.csv``. Without that file, the only CSV file in the folder that
+has the required columns is the manifest. The columns are:
 
-The manifest is untrusted: its size is checked before it is read, and no row may lead outside
-the folder, by ``..``, an absolute path or a link. Images are found here, never opened.
+- ``name``, the stem of a file in the folder or in its ``images/``; or ``file``, a path relative to
+  the folder;
+- ``label``;
+- ``patient``, any key that differs between patients;
+- optionally ``site``, and ``split`` (train, validation or test).
+
+Other columns are ignored, except that a column which identifies people (a patient's name, birth
+date, …) is refused.
+
+The manifest is untrusted: its size is checked before it is read, and no row may lead out of the
+folder, by ``..``, an absolute path or a link. This module finds image files and does not open them.
 """
 
 import csv
@@ -17,13 +23,16 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import Literal, get_args
 
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.files.csv_reader import Offence, Table, is_plain, listed, quote, read_table
 from ucadi_flwr.files.limits import HEADER_BYTES, MANIFEST_BYTES
 
 SUFFIXES = (".nii.gz", ".nii", ".png", ".jpg", ".jpeg")
-SPLITS = ("train", "validation", "test")
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = get_args(Part)
+"""The parts of a site's cases; column ``split`` has one of these values."""
 _COLUMNS = ("name", "file", "label", "patient", "site", "split")
 _IDENTIFYING_PARTS = (
     *("patientname", "patientsname", "nameofpatient", "surname", "firstname", "lastname"),
@@ -53,12 +62,19 @@ class Case:
 def read_manifest(
     folder: Path, labels: Collection[str] | None, default_site: str | None = None
 ) -> list[Case]:
-    """Read a site's manifest, in the order of its rows; ``labels`` are those a row may have.
+    """Read a site's manifest; the cases are in the order of its rows.
 
-    None is any label. Without a ``site`` column, the site is ``default_site``, or the folder's
-    name if that is None. A patient key means one person throughout a manifest, whatever the site.
-    Raises DataError, one line that names file, lines and remedy, for anything that is not as
-    described above.
+    A patient key stands for one person in the whole manifest, also across sites.
+
+    Args:
+        folder: the site's folder.
+        labels: the labels that a row may have; None accepts any label.
+        default_site: the site's name where the manifest has no column ``site``; None stands for
+            the folder's name.
+
+    Raises:
+        DataError: the manifest is not as this module describes. The message is one line that names
+            the file, the lines and the remedy.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; name a site's folder with its manifest")
@@ -90,7 +106,7 @@ def read_manifest(
 
 
 def by_site(cases: Iterable[Case]) -> dict[str, list[Case]]:
-    """Group cases by site, sites in the order of their names."""
+    """Group cases by site; sites are sorted by name, and each keeps the order of its cases."""
     groups: defaultdict[str, list[Case]] = defaultdict(list)
     for case in cases:
         groups[case.site].append(case)
@@ -102,11 +118,11 @@ def _find_manifest(root: Path) -> Path:
     if manifest.is_file():
         return manifest
     tables = sorted(path for path in root.glob("*.csv") if path.is_file())
-    fitting = [path for path in tables if not _missing(_peek_columns(path))]
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
-        names = listed(path.name for path in fitting)
+    candidates = [path for path in tables if not _missing(_peek_columns(path))]
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        names = listed(path.name for path in candidates)
         raise DataError(f"{root}: {names} could each be the manifest; call one manifest.csv")
     wanted = "columns name or file, label and patient"
     if tables:
@@ -116,27 +132,28 @@ def _find_manifest(root: Path) -> Path:
 
 
 def _peek_columns(path: Path) -> list[str]:
-    """Read the column names of what may be no manifest at all; none if they do not parse."""
+    """Read the column names of a file that may be something else; none if they do not parse."""
     with path.open("rb") as file:
-        first = file.read(HEADER_BYTES).decode("utf-8-sig", errors="replace").splitlines()[:1]
+        header = file.read(HEADER_BYTES).decode("utf-8-sig", errors="replace").splitlines()[:1]
     try:
-        return [column.strip().casefold() for column in next(csv.reader(first, strict=True), [])]
+        return [column.strip().casefold() for column in next(csv.reader(header, strict=True), [])]
     except csv.Error:
         return []
 
 
 def _read(manifest: Path) -> Table:
-    """The rows, with the columns' names in lower case."""
-
-    def check_columns(columns: list[str]) -> None:
-        columns[:] = [column.casefold() for column in columns]
-        _check_columns(manifest, columns)
-
     remedy = "divide it" if manifest.stat().st_size > MANIFEST_BYTES else "change its permissions"
-    return read_table(manifest, MANIFEST_BYTES, remedy=remedy, check_columns=check_columns)
+    return read_table(
+        manifest,
+        MANIFEST_BYTES,
+        remedy=remedy,
+        check_columns=lambda columns: _check_columns(manifest, columns),
+        fold_case=True,
+    )
 
 
 def _missing(header: Collection[str]) -> list[str]:
+    """The required columns that a header lacks."""
     missing = [column for column in ("label", "patient") if column not in header]
     return missing if "name" in header or "file" in header else ["name or file", *missing]
 
@@ -145,28 +162,28 @@ def _check_columns(manifest: Path, header: Sequence[str]) -> None:
     missing = _missing(header)
     if missing:
         hint = " (separate columns by commas)" if any(";" in column for column in header) else ""
-        found = f"the columns are {listed(header)}{hint}" if header else "the file is empty"
-        raise DataError(f"{manifest}: no column {listed(missing)}; {found}; add what is missing")
+        present = f"the columns are {listed(header)}{hint}" if header else "the file is empty"
+        raise DataError(f"{manifest}: no column {listed(missing)}; {present}; add what is missing")
     repeated = sorted({column for column in header if header.count(column) > 1 and column})
     if repeated:
         raise DataError(f"{manifest}: line 1 has column {listed(repeated)} twice; keep one")
-    people = [column for column in header if _identifies(column)]
-    if people:
+    identifying = [column for column in header if _identifies(column)]
+    if identifying:
         raise DataError(
-            f"{manifest}: column {listed(people)} identifies people and does not belong here; "
+            f"{manifest}: column {listed(identifying)} identifies people and does not belong here; "
             "remove it, and give each patient a pseudonym in column patient"
         )
 
 
 def _identifies(column: str) -> bool:
-    plain = "".join(filter(str.isalnum, column))
-    return plain in _IDENTIFYING or any(part in plain for part in _IDENTIFYING_PARTS)
+    letters = "".join(filter(str.isalnum, column))
+    return letters in _IDENTIFYING or any(part in letters for part in _IDENTIFYING_PARTS)
 
 
 def _check_values(table: Table, labels: Collection[str] | None) -> None:
     for column in _COLUMNS:
-        strange = table.offences(column, lambda value: not is_plain(value))
-        table.refuse(f"{column} is not one plain line", strange, "write it again")
+        unprintable = table.offences(column, lambda value: not is_plain(value))
+        table.refuse(f"{column} is not one plain line", unprintable, "write it again")
     valid = "" if labels is None else f"labels are {', '.join(sorted(labels))}"
     fill_in = f"fill it in: {valid}" if valid else "fill it in"
     table.refuse("label is empty", table.offences("label", lambda value: not value), fill_in)
@@ -178,55 +195,55 @@ def _check_values(table: Table, labels: Collection[str] | None) -> None:
 
 
 def _check_splits(table: Table) -> None:
-    """Demand one known split per patient, and a split for every row or for none."""
-    given = [(row, row.values.get("split", "")) for row in table.rows]
-    if not any(split for _, split in given):
+    """Check that all rows have a split or none has, and that a patient's rows have the same."""
+    splits = [(row, row.values.get("split", "")) for row in table.rows]
+    if not any(split for _, split in splits):
         return
-    unknown = [(row.line, quote(split)) for row, split in given if split not in SPLITS]
-    table.refuse("unknown split", unknown, f"splits are {', '.join(SPLITS)}, or none at all")
+    unknown = [(row.line, quote(split)) for row, split in splits if split not in PARTS]
+    table.refuse("unknown split", unknown, f"splits are {', '.join(PARTS)}, or none at all")
     first: dict[str, tuple[int, str]] = {}
-    torn: list[Offence] = []
-    for row, split in given:
+    divided: list[Offence] = []
+    for row, split in splits:
         line, other = first.setdefault(row.values["patient"], (row.line, split))
         if split != other:
             patient = quote(row.values["patient"])
-            torn.append((row.line, f"{patient}: {split}, but {other} in line {line}"))
-    table.refuse("one patient in two splits", torn, "keep all images of a patient together")
+            divided.append((row.line, f"{patient}: {split}, but {other} in line {line}"))
+    table.refuse("one patient in two splits", divided, "keep all images of a patient together")
 
 
 def _find_images(root: Path, table: Table) -> list[Path]:
-    """Find every row's image inside ``root``, no image and no name twice."""
+    """Find each row's image inside ``root``; refuse an image or a name that two rows have."""
     column = "file" if "file" in table.columns else "name"
     find = _by_file(root) if column == "file" else _by_name(root)
     real_folder = cache(os.path.realpath)
     paths: list[Path] = []
-    lost: list[Offence] = []
+    unusable: list[Offence] = []
     seen: dict[str, int] = {}
     repeated: list[Offence] = []
     for row in table.rows:
         value = row.values[column]
-        found = find(value)
-        if isinstance(found, str):
-            lost.append((row.line, f"{quote(value)} {found}"))
+        path = find(value)
+        if isinstance(path, str):
+            unusable.append((row.line, f"{quote(value)} {path}"))
             continue
-        linked = found.is_symlink()
-        real = os.path.realpath(found) if linked else f"{real_folder(found.parent)}/{found.name}"
+        linked = path.is_symlink()
+        real = os.path.realpath(path) if linked else f"{real_folder(path.parent)}/{path.name}"
         if not Path(real).is_relative_to(root):
-            lost.append((row.line, f"{quote(value)} is a link that leaves the folder"))
+            unusable.append((row.line, f"{quote(value)} is a link that leaves the folder"))
             continue
-        paths.append(found)
+        paths.append(path)
         keys = {f"path {real}", f"name {row.values.get('name', value)}"}
         before = min((seen[key] for key in keys if key in seen), default=None)
         if before is not None:
             repeated.append((row.line, f"{quote(value)}, as in line {before}"))
         seen.update(dict.fromkeys(keys, row.line))
-    table.refuse("no such image", lost, f"correct column {column}, or remove the row")
+    table.refuse("no such image", unusable, f"correct column {column}, or remove the row")
     table.refuse("the same image or name twice", repeated, "keep one row per image")
     return paths
 
 
 def _by_name(root: Path) -> Callable[[str], Path | str]:
-    """Index the folder and its ``images/`` once; a name gives its path or what is wrong."""
+    """Index the folder and ``images/``; return a function from a name to its path or problem."""
     index: defaultdict[str, list[Path]] = defaultdict(list)
     for folder in (root, root / "images"):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -234,18 +251,18 @@ def _by_name(root: Path) -> Callable[[str], Path | str]:
                 index[stem].append(path)
 
     def find(name: str) -> Path | str:
-        found = index.get(name, [])
-        if len(found) > 1:
-            return f"is both {listed(str(path.relative_to(root)) for path in found)}"
-        if not found:
+        paths = index.get(name, [])
+        if len(paths) > 1:
+            return f"is both {listed(str(path.relative_to(root)) for path in paths)}"
+        if not paths:
             return f"is not in the folder or its images/ with {', '.join(SUFFIXES)}"
-        return found[0]
+        return paths[0]
 
     return find
 
 
 def _by_file(root: Path) -> Callable[[str], Path | str]:
-    """Give a relative path's image or what is wrong with it."""
+    """Return a function from a relative path to the image's path or problem."""
 
     def find(file: str) -> Path | str:
         relative = PurePosixPath(file)
@@ -262,7 +279,7 @@ def _by_file(root: Path) -> Callable[[str], Path | str]:
 
 
 def image_stem(path: Path) -> str | None:
-    """Give the name an image goes by: without its suffix, or a folder's name; None if neither."""
+    """An image file's name without suffix, or a DICOM folder's name; None for another file."""
     if path.is_dir():
         return path.name
     suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)

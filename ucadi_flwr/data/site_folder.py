@@ -1,4 +1,4 @@
-"""A new site's folder: its images and tables, written whole or not at all."""
+"""Write a new site's folder with its images and tables: completely or not at all."""
 
 import csv
 import shutil
@@ -13,11 +13,15 @@ from typing import Any
 from ucadi_flwr.errors import DataError
 
 Progress = Callable[[int, int], None]
-"""Called after every series or volume with the number done and the number of all."""
+"""Called after every series or volume with two numbers: done so far, and all."""
 
 
 def refuse_overwrite(output: Path) -> None:
-    """Demand a place for a new folder: nothing there, or an empty folder, in one that exists."""
+    """Check that ``output`` does not exist or is an empty folder, and that its parent exists.
+
+    Raises:
+        DataError: otherwise.
+    """
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise DataError(f"{output}: exists and is not an empty folder; choose another output")
     if not output.parent.is_dir():
@@ -26,10 +30,13 @@ def refuse_overwrite(output: Path) -> None:
 
 @contextmanager
 def new_site(output: Path) -> Iterator[Path]:
-    """Give a folder with ``images/`` to write to; it becomes ``output`` once all is well.
+    """Yield a new folder with ``images/``; it becomes ``output`` when the block ends without error.
 
-    Only its owner may read it. It lies in a hidden sibling of ``output``, in which what else is
-    written is lost: if the block fails, Ctrl-C included, nothing is left.
+    The folder is readable by its owner only (mode 0700), and lies in a hidden folder beside
+    ``output``. That hidden folder is deleted at the end, also after an error or Ctrl-C.
+
+    Raises:
+        DataError: the files cannot be written.
     """
     work: Path | None = None
     try:
@@ -54,7 +61,15 @@ def write_rows(
     delimiter: str = ",",
     without: Collection[str] = (),
 ) -> None:
-    """Write a table of dataclasses of one kind: a column a field, less those it is ``without``."""
+    """Write a table with one row for each dataclass.
+
+    Args:
+        path: the file.
+        kind: the dataclass; its fields are the columns.
+        rows: instances of ``kind``.
+        delimiter: between two values.
+        without: fields that are left out.
+    """
     columns = [field.name for field in fields(kind) if field.name not in without]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore", delimiter=delimiter)
@@ -63,6 +78,6 @@ def write_rows(
 
 
 def count_reasons(reasons: Iterable[str]) -> str:
-    """How often each reason, most frequent first: `` (2 too few slices, 1 localiser)``."""
+    """The number of each reason, most frequent first: `` (2 too few slices, 1 localiser)``."""
     shown = ", ".join(f"{count} {reason}" for reason, count in Counter(reasons).most_common())
     return f" ({shown})" if shown else ""

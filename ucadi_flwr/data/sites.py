@@ -1,17 +1,15 @@
-"""The sites of an experiment: a data folder opened, checked and split, before anything runs."""
+"""Open a data folder: find its sites, check them and split their cases before anything runs."""
 
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ucadi_flwr.data.manifest import Case, by_site, read_manifest
+from ucadi_flwr.data.manifest import PARTS, Case, Part, by_site, read_manifest
 from ucadi_flwr.data.partition import (
-    PARTS,
-    Part,
     Parts,
     check_disjoint,
-    deal,
-    fold_of,
+    partition_into_sites,
+    select_fold,
     split_by_patient,
 )
 from ucadi_flwr.errors import DataError
@@ -21,10 +19,13 @@ from ucadi_flwr.recipes.task import TaskRecipe
 
 @dataclass(frozen=True)
 class Division:
-    """How an experiment divides a folder beyond what the task says.
+    """How an experiment divides a data folder, in addition to the task's split.
 
-    ``count``: deal a one-site folder to so many. ``hold_out``: sites that never train; all their
-    cases are test cases. ``folds`` and ``fold`` (from 1): cross-validation; 0 is none.
+    Args:
+        count: partition a folder of one site into this number of sites.
+        hold_out: names of sites that never train; all their cases are test cases.
+        folds: folds of a cross-validation; 0 for none.
+        fold: the fold that validates, from 1.
     """
 
     count: int | None = None
@@ -35,7 +36,7 @@ class Division:
 
 @dataclass(frozen=True)
 class Site:
-    """One hospital's cases, by part, with the class index of each label."""
+    """One hospital's cases by part, and the class index of each label."""
 
     name: str
     parts: Parts
@@ -43,14 +44,14 @@ class Site:
 
     @property
     def trains(self) -> bool:
-        """Whether it takes part in training; a site that is held out is tested only."""
+        """Whether the site takes part in training; a held-out site is only tested."""
         return bool(self.parts["train"])
 
     @property
     def train_bytes(self) -> int:
-        """Bytes of its training images as they lie on disk: what pooling them would move."""
-        found = [case.path for case in self.parts["train"]]
-        files = [file for path in found for file in (path.rglob("*") if path.is_dir() else [path])]
+        """Size of the training images on disk, bytes: the transfer that pooling them would need."""
+        paths = [case.path for case in self.parts["train"]]
+        files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
         return sum(file.stat().st_size for file in files if file.is_file())
 
     def labels(self, part: Part) -> list[int]:
@@ -63,9 +64,20 @@ def open_sites(
     task: TaskRecipe,
     division: Division = Division(),
 ) -> dict[str, Site]:
-    """Site name → site, sorted by name.
+    """Open a data folder.
 
-    ``data`` is one folder whose manifest may have a ``site`` column, or a folder of site folders.
+    Args:
+        data: one folder whose manifest may have a column ``site``, or a folder of site folders.
+        task: labels, shares of the split, and whether a site may have one class only.
+        division: how the experiment divides the folder.
+
+    Returns:
+        Site name → site, sorted by name.
+
+    Raises:
+        DataError: a manifest is wrong, a site has no case to train on or to test, a name cannot be
+            used, a patient would be trained on at one site and tested at another, or ``division``
+            does not fit the folder.
     """
     cases, count = _cases(data, task), division.count
     if count is not None and count != len(cases):
@@ -74,7 +86,7 @@ def open_sites(
                 f"{data}: has {len(cases)} sites ({', '.join(cases)}); --sites {count} can only "
                 "divide a folder with one"
             )
-        cases = deal(next(iter(cases.values())), count, task.split.seed)
+        cases = partition_into_sites(next(iter(cases.values())), count, task.split.seed)
     if unknown := [name for name in division.hold_out if name not in cases]:
         raise DataError(f"{data}: --hold-out {unknown[0]}: the sites are {', '.join(cases)}")
     sites = {
@@ -90,12 +102,12 @@ def open_sites(
 
 
 def pooled(sites: dict[str, Site]) -> Site:
-    """All training sites' cases as one, for the central reference arm."""
-    everything: Parts = {
+    """The cases of all training sites as one site, for the central reference arm."""
+    parts: Parts = {
         part: [case for site in sites.values() if site.trains for case in site.parts[part]]
         for part in PARTS
     }
-    return Site(ALL_SITES, everything, next(iter(sites.values())).class_of)
+    return Site(ALL_SITES, parts, next(iter(sites.values())).class_of)
 
 
 def _parts(cases: list[Case], task: TaskRecipe, division: Division, name: str) -> Parts:
@@ -104,7 +116,7 @@ def _parts(cases: list[Case], task: TaskRecipe, division: Division, name: str) -
     parts = split_by_patient(cases, task.split)
     if not division.folds:
         return parts
-    parts = fold_of(parts, division.folds, division.fold, task.split.seed)
+    parts = select_fold(parts, division.folds, division.fold, task.split.seed)
     if not parts["validation"]:
         raise DataError(f"site {name} has too few patients for {division.folds} folds")
     return parts
@@ -123,7 +135,7 @@ def _check(site: Site, task: TaskRecipe, data: Path, held_out: bool) -> None:
     check_site_name(site.name)
     classes = Counter(label for part in PARTS for label in site.labels(part))
     if held_out:
-        return  # one class is enough to be tested on
+        return  # one class is enough for a test
     if len(classes) == 1 and task.one_class_sites == "refuse":
         only = task.classes[next(iter(classes))]
         raise DataError(
@@ -134,5 +146,5 @@ def _check(site: Site, task: TaskRecipe, data: Path, held_out: bool) -> None:
         if not site.parts[part]:
             raise DataError(
                 f"{data}: site {site.name} has no {part} cases; it needs two patients of a class, "
-                "or a split column that names both"
+                "or a column split with train and test"
             )

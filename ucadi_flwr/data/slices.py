@@ -1,10 +1,10 @@
-"""A site's CT volumes cut into grey axial slices: which ones, and which HU are black and white.
+"""Extract grey axial slices from a site's CT volumes, as PNG files with a manifest.
 
-What :func:`cut_site` writes::
+:func:`extract_slices` writes::
 
     OUTPUT/images/p001-s01-z034.png   slice 34 of p001-s01, counted from the feet, from 0
-    OUTPUT/manifest.csv               one row a slice, with the label and patient of its volume
-    OUTPUT/excluded.csv               one row per volume left out, with the reason
+    OUTPUT/manifest.csv               one row per slice, with the label and patient of its volume
+    OUTPUT/excluded.csv               one row per excluded volume, with the reason
 """
 
 import math
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ucadi_flwr.data.manifest import Case, image_stem, read_manifest
-from ucadi_flwr.data.series import Excluded, Reason
+from ucadi_flwr.data.series import ExclusionError, Reason
 from ucadi_flwr.data.site_folder import (
     Progress,
     count_reasons,
@@ -31,11 +31,17 @@ from ucadi_flwr.recipes.task import S0_WINDOW_HU
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """How a volume is cut; a DataError if it cannot be cut so.
+class SliceSelection:
+    """Which slices of a volume are extracted, and which HU are black and white.
 
-    ``share`` is that part of a volume, in the middle of its height, from which slices are taken.
-    A chest CT begins in the abdomen and ends in the neck; its middle half is lung.
+    Args:
+        per_volume: number of slices of each volume, at least 1.
+        share: the part of the volume's height, around its middle, that slices come from, in (0, 1].
+            A chest CT begins in the abdomen and ends in the neck; its middle half shows lung.
+        window_hu: HU of black and of white.
+
+    Raises:
+        DataError: a value is out of range.
     """
 
     per_volume: int = 10
@@ -53,8 +59,8 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A row of ``manifest.csv``; ``site`` and ``split`` are columns if the volumes' had them."""
+class SliceImage:
+    """A row of ``manifest.csv``; it has columns ``site`` and ``split`` if the volumes' has them."""
 
     file: str
     label: str
@@ -64,8 +70,8 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A row of ``excluded.csv``; ``name`` is what the volumes' manifest calls it."""
+class ExcludedVolume:
+    """A row of ``excluded.csv``; ``name`` is the volume's name in its manifest."""
 
     name: str
     patient: str
@@ -73,90 +79,115 @@ class LeftOut:
     detail: str
 
 
-def cut_site(
-    source: Path, output_dir: Path, cut: Cut, progress: Progress = lambda _done, _all: None
-) -> tuple[list[Picture], list[LeftOut]]:
-    """Write a site of slices, all of it or nothing; one volume is in memory at a time.
+def extract_slices(
+    source: Path,
+    output_dir: Path,
+    selection: SliceSelection,
+    progress: Progress = lambda _done, _all: None,
+) -> tuple[list[SliceImage], list[ExcludedVolume]]:
+    """Write a site of slices: all files or none. One volume is in memory at a time.
 
-    Raises DataError where the output exists already, the manifest is not in order, no volume
-    can be read, or nothing can be written.
+    Args:
+        source: a site of CT volumes with its manifest.
+        output_dir: the new folder.
+        selection: which slices, and which window.
+        progress: called after each volume.
+
+    Returns:
+        The rows of ``manifest.csv`` and of ``excluded.csv``.
+
+    Raises:
+        DataError: the output exists already, the manifest is wrong, no volume can be read, or the
+            files cannot be written.
     """
     output = output_dir.resolve()
     refuse_overwrite(output)
     cases = read_manifest(source, labels=None, default_site="")
     names = unique_names(image_stem(case.path) or case.path.name for case in cases)
-    pictures: list[Picture] = []
-    left_out: list[LeftOut] = []
+    images: list[SliceImage] = []
+    excluded: list[ExcludedVolume] = []
     with new_site(output) as folder:
         for done, (case, name) in enumerate(zip(cases, names, strict=True), start=1):
             try:
-                files = list(_write_slices(case.path, folder, name, cut))
+                files = list(_write_slices(case.path, folder, name, selection))
             except DataError as error:
-                left_out.append(_left_out(case, error))
+                excluded.append(_exclude(case, error))
             else:
-                pictures += [_picture(case, file) for file in files]
+                images += [_row(case, file) for file in files]
             progress(done, len(cases))
-        if not pictures:
-            reasons = count_reasons(row.reason for row in left_out)
-            first = f"{left_out[0].name}: {left_out[0].detail}"
-            raise DataError(f"{source}: nothing to cut{reasons}; first {first}")
-        absent = [name for name in ("site", "split") if not getattr(pictures[0], name)]
-        write_rows(folder / "manifest.csv", Picture, pictures, without=absent)
-        write_rows(folder / "excluded.csv", LeftOut, left_out)
-    return pictures, left_out
+        if not images:
+            reasons = count_reasons(row.reason for row in excluded)
+            first = f"{excluded[0].name}: {excluded[0].detail}"
+            raise DataError(f"{source}: no volume can be used{reasons}; first {first}")
+        absent = [name for name in ("site", "split") if not getattr(images[0], name)]
+        write_rows(folder / "manifest.csv", SliceImage, images, without=absent)
+        write_rows(folder / "excluded.csv", ExcludedVolume, excluded)
+    return images, excluded
 
 
-def _write_slices(volume: Path, folder: Path, name: str, cut: Cut) -> Iterator[str]:
-    """Write a volume's slices; yield their paths as the manifest has them."""
+def _write_slices(
+    volume: Path, folder: Path, name: str, selection: SliceSelection
+) -> Iterator[str]:
+    """Write a volume's slices; yield their paths relative to ``folder``."""
     from ucadi_flwr.data.transforms import read_ct
 
     hu = read_ct(volume)[0].numpy()  # (z, y, x): feet to head, front to back, right to left
-    numbers = slice_numbers(len(hu), cut)
-    greys = [grey_levels(hu[z], cut.window_hu) for z in numbers]
-    for z, grey in zip(numbers, greys, strict=True):
+    indices = selected_slices(len(hu), selection)
+    greys = [grey_levels(hu[z], selection.window_hu) for z in indices]
+    for z, grey in zip(indices, greys, strict=True):
         file = f"images/{name}-z{z:03d}.png"
         Image.fromarray(grey).save(folder / file)
         yield file
 
 
-def _picture(case: Case, file: str) -> Picture:
-    return Picture(file, case.label, case.patient, case.site, case.split or "")
+def _row(case: Case, file: str) -> SliceImage:
+    return SliceImage(file, case.label, case.patient, case.site, case.split or "")
 
 
-def _left_out(case: Case, error: DataError) -> LeftOut:
-    """Why, without the volume's path, which may name somebody."""
-    verdict = error if isinstance(error, Excluded) else error.__cause__
-    if isinstance(verdict, Excluded):
-        return LeftOut(case.name, case.patient, verdict.reason, verdict.detail)
+def _exclude(case: Case, error: DataError) -> ExcludedVolume:
+    """The row of a volume that cannot be read, without its path, which may contain a name."""
+    cause = error if isinstance(error, ExclusionError) else error.__cause__
+    if isinstance(cause, ExclusionError):
+        return ExcludedVolume(case.name, case.patient, cause.reason, cause.detail)
     detail = str(error).removeprefix(f"{case.path}: ").replace(str(case.path), case.name)
-    return LeftOut(case.name, case.patient, Reason.UNREADABLE, detail)
+    return ExcludedVolume(case.name, case.patient, Reason.UNREADABLE, detail)
 
 
-def slice_numbers(slices: int, cut: Cut) -> list[int]:
-    """Which of a volume's slices: as many as asked, or all of the middle share if it has fewer.
+def selected_slices(slices: int, selection: SliceSelection) -> list[int]:
+    """Indices of the slices to extract from a volume of ``slices`` slices.
 
-    The share is divided into equal parts, and the middle slice of each part is taken.
+    The middle share is divided into ``per_volume`` equal parts, and the middle slice of each part
+    is taken. If the share has fewer slices, all of them are taken.
+
+    >>> selected_slices(40, SliceSelection(per_volume=4, share=0.5))  # of slices 10 to 29
+    [12, 17, 22, 27]
     """
-    inside = max(round(slices * cut.share), 1)
+    inside = max(round(slices * selection.share), 1)
     first = (slices - inside) // 2
-    wanted = min(cut.per_volume, inside)
-    return [first + (2 * i + 1) * inside // (2 * wanted) for i in range(wanted)]
+    count = min(selection.per_volume, inside)
+    return [first + (2 * i + 1) * inside // (2 * count) for i in range(count)]
 
 
 def grey_levels(hu: NDArray[np.float32], window_hu: tuple[float, float]) -> NDArray[np.uint8]:
-    """HU (H, W) → 0, black, at the window's lower end and below, to 255 at its upper and above."""
+    """Map HU (H, W) linearly to grey levels: 0 at the window's lower end, 255 at its upper end.
+
+    HU outside the window are clipped.
+
+    Raises:
+        ExclusionError: a voxel is NaN.
+    """
     if np.isnan(hu).any():
-        raise Excluded(Reason.UNREADABLE, "a slice has voxels that are not numbers")
+        raise ExclusionError(Reason.UNREADABLE, "a slice has voxels that are not numbers")
     low, high = window_hu
     inside = np.clip(hu.astype(np.float64), low, high)
     return np.rint((inside - low) * 255 / (high - low)).astype(np.uint8)
 
 
 def unique_names(stems: Iterable[str]) -> list[str]:
-    """Names for images that may share a stem: ``a``, ``a``, ``b`` → ``a``, ``a-2``, ``b``.
+    """A different name for each image: ``a``, ``a``, ``b`` → ``a``, ``a-2``, ``b``.
 
-    Upper and lower case count as the same, as some file systems take them to be. A backslash
-    becomes ``_``: a path in a manifest has none.
+    Names that differ in upper and lower case only count as equal, since some file systems do not
+    distinguish them. A backslash becomes ``_``, because a manifest allows none in a path.
     """
     taken: set[str] = set()
     names = []
@@ -171,17 +202,17 @@ def unique_names(stems: Iterable[str]) -> list[str]:
     return names
 
 
-def summary(output: Path, pictures: Sequence[Picture], left_out: Sequence[LeftOut]) -> str:
-    """What was written, in lines for the terminal."""
-    labels = Counter(picture.label for picture in pictures)
-    patients = len({picture.patient for picture in pictures})
-    reasons = count_reasons(row.reason for row in left_out)
+def summary(output: Path, images: Sequence[SliceImage], excluded: Sequence[ExcludedVolume]) -> str:
+    """Lines for the terminal: counts of slices and volumes, and the next step."""
+    labels = Counter(image.label for image in images)
+    patients = len({image.patient for image in images})
+    reasons = count_reasons(row.reason for row in excluded)
     return "\n".join(
         [
-            f"{len(pictures)} slices of {patients} patients in {output / 'images'}",
+            f"{len(images)} slices of {patients} patients in {output / 'images'}",
             f"labels: {', '.join(f'{label} ({n})' for label, n in sorted(labels.items()))}",
-            f"{len(left_out)} volumes left out{reasons}: see excluded.csv",
-            f"Next: run_sim.py --task ct-slices3 --data {output}; if the task calls a label "
-            "otherwise, add --set labels.LABEL=CLASS",
+            f"{len(excluded)} volumes excluded{reasons}: see excluded.csv",
+            f"Next: run_sim.py --task ct-slices3 --data {output}; if the task has another name for "
+            "a label, add --set labels.LABEL=CLASS",
         ]
     )

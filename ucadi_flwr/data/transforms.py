@@ -1,7 +1,7 @@
 """From a file to a tensor, through MONAI, in S0's order: window, z-score, sample slices, resize.
 
-Resizing in the plane and choosing slices commute (depth is never interpolated), so the resize
-comes first here: what is cached is small, and sampling stays random in every epoch.
+Depth is never interpolated, so the in-plane resize and the choice of slices commute. The resize
+comes first here: the cached volumes are small, and every epoch samples other slices.
 """
 
 import math
@@ -31,50 +31,71 @@ from monai.transforms import (
 from PIL import Image
 
 from ucadi_flwr.data.dicom import read_volume
-from ucadi_flwr.data.sampling import SampleSlicesd, StackSlicesd
+from ucadi_flwr.data.sampling import SampleSlicesd, StackSamplesd
 from ucadi_flwr.errors import DataError, RecipeError
 from ucadi_flwr.files.limits import VOXELS
-from ucadi_flwr.recipes.task import Augmentation, CtVolume, GreyImage, Redrawn
+from ucadi_flwr.recipes.task import Augmentation, CtVolume, GreyImage, OversamplingTransform
 
 KEY = "image"
 
 
 def preprocessing(images: CtVolume | GreyImage) -> list[Transform]:
-    """What is the same in every epoch, and therefore cached."""
+    """The transforms without random choices; their result is cached."""
     if isinstance(images, GreyImage):
         return [
-            Readd(KEY, read_grey),
+            ReadImaged(KEY, read_grey),
             Resized(KEY, images.size, mode="bilinear", anti_aliasing=True),
             NormalizeIntensityd(KEY),
         ]
     low, high = images.window_hu
     return [
-        Readd(KEY, read_ct),
+        ReadImaged(KEY, read_ct),
         ScaleIntensityRanged(KEY, low, high, low, high, clip=True),
         NormalizeIntensityd(KEY, subtrahend=images.mean_hu, divisor=images.sd_hu),
         Resized(KEY, (-1, *images.size[1:]), mode="trilinear", align_corners=False),
     ]
 
 
-def for_training(
-    images: CtVolume | GreyImage, augmentation: tuple[Augmentation | Redrawn, ...] = ()
+def transform_for_training(
+    images: CtVolume | GreyImage,
+    augmentation: tuple[Augmentation | OversamplingTransform, ...] = (),
 ) -> Compose:
-    """File → one random sample `(1, D, H, W)` or image `(1, H, W)`, float32."""
+    """The transform of training: path → one random sample, float32.
+
+    Args:
+        images: how images are read.
+        augmentation: random transforms, applied last and in this order.
+
+    Returns:
+        A transform of dicts; their ``image`` becomes `(1, D, H, W)`, or `(1, H, W)` if grey.
+
+    Raises:
+        RecipeError: an augmentation is unknown or has wrong arguments.
+    """
     sample = [SampleSlicesd(KEY, images.size[0])] if isinstance(images, CtVolume) else []
     return Compose([*preprocessing(images), *sample, *map(random_transform, augmentation)])
 
 
-def for_testing(images: CtVolume | GreyImage) -> Compose:
-    """File → S samples `(S, 1, D, H, W)`, or `(1, 1, H, W)`, whose probabilities are averaged."""
+def transform_for_testing(images: CtVolume | GreyImage) -> Compose:
+    """The transform of testing: path → S samples, whose probabilities are to be averaged; float32.
+
+    Returns:
+        A transform of dicts; their ``image`` becomes `(S, 1, D, H, W)`, or `(1, 1, H, W)` for grey
+        images. CT also needs ``name``, which seeds the samples.
+    """
     if isinstance(images, CtVolume):
-        stack: Transform = StackSlicesd(KEY, images.size[0], images.test_samples)
+        stack: Transform = StackSamplesd(KEY, images.size[0], images.test_samples)
     else:
-        stack = Stackd(KEY)
+        stack = AddSampleAxisd(KEY)
     return Compose([*preprocessing(images), stack])
 
 
-def random_transform(augmentation: Augmentation | Redrawn) -> Randomizable:
-    """MONAI's dictionary transform of that name; only random ones on pixels can be named."""
+def random_transform(augmentation: Augmentation | OversamplingTransform) -> Randomizable:
+    """MONAI's random dictionary transform of that name: spatial, intensity or crop only.
+
+    Raises:
+        RecipeError: there is no such transform, or it does not take these arguments.
+    """
     for module in (spatial, intensity, croppad):
         kind = getattr(module, f"{augmentation.name}d", None)
         if kind is not None and kind.__module__ == module.__name__:
@@ -88,8 +109,8 @@ def random_transform(augmentation: Augmentation | Redrawn) -> Randomizable:
     )
 
 
-class Readd(MapTransform):
-    """Replace a path by the image that ``read`` makes of it."""
+class ReadImaged(MapTransform):
+    """MONAI transform: path → the image that ``read`` returns for it."""
 
     def __init__(self, keys: str, read: Callable[[Path], torch.Tensor]) -> None:
         super().__init__(keys)
@@ -103,10 +124,11 @@ class Readd(MapTransform):
         return out
 
 
-class Stackd(MapTransform, RandomizableTrait):
-    """One sample a case: `(1, H, W)` → `(1, 1, H, W)`.
+class AddSampleAxisd(MapTransform, RandomizableTrait):
+    """MONAI transform: one sample of a case, `(1, H, W)` → `(1, 1, H, W)`.
 
-    Nothing is drawn; the trait says that the cache, which training shares, ends before it.
+    It is not random. It has MONAI's trait of random transforms because the cache, which training
+    and testing share, ends before the first transform with that trait.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -115,14 +137,20 @@ class Stackd(MapTransform, RandomizableTrait):
 
 
 def read_ct(path: Path) -> torch.Tensor:
-    """A NIfTI file or a DICOM series folder → HU, float32 `(1, z, y, x)`.
+    """Read a NIfTI file or the folder of a DICOM series, in one orientation.
 
-    Whatever the file's orientation: slices run from feet to head, rows to posterior, columns to
-    the patient's left. Raises :class:`DataError` naming the file.
+    Args:
+        path: the file or folder, of any orientation.
+
+    Returns:
+        HU, float32 `(1, z, y, x)`: z from feet to head, y to posterior, x to the patient's left.
+
+    Raises:
+        DataError: it cannot be read as one volume; the message names ``path``.
     """
     if path.is_dir():
-        series = read_volume(path)
-        hu, affine = series.hu.T.astype(np.float32), series.affine
+        scan = read_volume(path)
+        hu, affine = scan.hu.T.astype(np.float32), scan.affine
     else:
         with _reading(path):
             image = nibabel.load(path)
@@ -138,7 +166,11 @@ def read_ct(path: Path) -> torch.Tensor:
 
 
 def read_grey(path: Path) -> torch.Tensor:
-    """A PNG or JPEG → grey levels, float32 `(1, H, W)`; colour becomes luma."""
+    """Read a PNG or JPEG: grey levels as stored, float32 `(1, H, W)`; colours become luma.
+
+    Raises:
+        DataError: it cannot be read as an image; the message names ``path``.
+    """
     with _reading(path), Image.open(path) as image:
         _check_size(image.size)
         plain = image if image.mode in ("L", "I", "I;16", "F") else image.convert("L")
@@ -152,9 +184,9 @@ def _check_size(shape: tuple[int, ...]) -> None:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Every way in which a file can be broken becomes one error that names it."""
+    """Turn any error of a reader into one DataError that names the file."""
     try:
         yield
-    except Exception as error:  # readers of untrusted bytes raise whatever they like
+    except Exception as error:  # readers of untrusted bytes raise errors of any type
         lines = str(error).strip().splitlines() or [repr(error)]
         raise DataError(f"{path}: not readable as an image ({lines[-1]})") from None

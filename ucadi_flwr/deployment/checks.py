@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from ucadi_flwr.data.partition import PARTS
+from ucadi_flwr.data.manifest import PARTS
 from ucadi_flwr.data.sites import Site, open_sites
 from ucadi_flwr.deployment import health
 from ucadi_flwr.deployment.health import HealthReply

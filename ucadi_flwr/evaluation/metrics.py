@@ -11,7 +11,7 @@ from ucadi_flwr.evaluation.counts import Counts
 
 
 @dataclass(frozen=True)
-class TestFigures:
+class TestMeasures:
     """The measures of one model on one site's test cases; None if not defined there.
 
     Sensitivity and specificity are of the decision "the positive class is the most probable", the
@@ -35,7 +35,7 @@ class TestFigures:
 
 def from_predictions(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], positive: int
-) -> TestFigures:
+) -> TestMeasures:
     """Exact measures of one test.
 
     Args:
@@ -51,18 +51,18 @@ def from_predictions(
     return _measures(np.asarray(confusion, np.int64), auc, positive)
 
 
-def from_counts(counts: Counts, positive: int) -> TestFigures:
+def from_counts(counts: Counts, positive: int) -> TestMeasures:
     """The same measures from counts that sites sent; only the AUC differs, because it is binned."""
     return _measures(counts.confusion, counts.auc(positive), positive)
 
 
-def _measures(confusion: NDArray[np.int64], auc: float | None, positive: int) -> TestFigures:
+def _measures(confusion: NDArray[np.int64], auc: float | None, positive: int) -> TestMeasures:
     n = int(confusion.sum())
     positives = int(confusion[positive].sum())
     hits = int(confusion[positive, positive])
     false_alarms = int(confusion[:, positive].sum()) - hits
     negatives = n - positives
-    return TestFigures(
+    return TestMeasures(
         n=n,
         auc=auc,
         sensitivity=hits / positives if positives else None,

@@ -12,7 +12,7 @@ from torch import nn
 from ucadi_flwr.aggregation.optimizers import Arrays as State
 from ucadi_flwr.errors import DataError, ProtectionError
 from ucadi_flwr.models.factory import make_model
-from ucadi_flwr.models.parts import local_names, output_layer, split
+from ucadi_flwr.models.parts import local_tensor_names, output_layer, split
 from ucadi_flwr.models.pretrained import load_initial
 from ucadi_flwr.models.state import check_state, read_state
 from ucadi_flwr.protection.keys import ServerContext, SiteKey
@@ -53,7 +53,7 @@ def sealed_initial_model(
     """A file's weights for a run of these recipes, sealed by a key holder."""
     network = make_model(task, seed)
     load_initial_model(path, network, task)
-    shared, _ = split(read_state(network), local_names(network, recipe.local))
+    shared, _ = split(read_state(network), local_tensor_names(network, recipe.local))
     return seal_initial(key, shared)
 
 
@@ -69,7 +69,7 @@ def initial_arrays(
     ``model`` is the seed's; without encryption a file is loaded into it. Under encryption a file
     has to be sealed (``ucadi seal``), and only its key and size can be looked at here.
     """
-    local = local_names(model, recipe.local)
+    local = local_tensor_names(model, recipe.local)
     if path is None or recipe.protection.scheme == "none":
         notes = load_initial_model(path, model, task) if path else []
         shared, own = split(read_state(model), local)

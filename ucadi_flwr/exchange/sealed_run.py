@@ -24,7 +24,7 @@ from ucadi_flwr.exchange.initial_model import read_initial_model
 from ucadi_flwr.files.atomic import replacing
 from ucadi_flwr.files.limits import SEALED_RUN_BYTES
 from ucadi_flwr.models.factory import make_model
-from ucadi_flwr.models.parts import local_names, merge, split
+from ucadi_flwr.models.parts import local_tensor_names, merge, split
 from ucadi_flwr.models.state import read_state, trainable_names
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.protect import make_site
@@ -86,7 +86,7 @@ def open_sealed(path: Path, task: TaskRecipe, recipe: StrategyRecipe, key: SiteK
         if metadata.get(f"{kind}-digest") != loader.digest(known):
             raise DataError(f"{path}: was run with another {kind} recipe than {known.name}")
     model = make_model(task, int(metadata["seed"]))
-    whole, local = read_state(model), local_names(model, recipe.local)
+    whole, local = read_state(model), local_tensor_names(model, recipe.local)
     shared, own = split(whole, local)
     shapes = {name: values.shape for name, values in shared.items()}
     agreement = Agreement(recipe, metadata["run"], shapes, len(task.classes))

@@ -1,1 +1,1 @@
-"""Files of any kind: written whole or not at all, locked, size-capped, read strictly."""
+"""Files of any kind: atomic writing, locks, size limits, and a strict reader of CSV."""

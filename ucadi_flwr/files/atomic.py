@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, whenever a process or the machine stops."""
+"""Atomic writing: a file is complete or unchanged, also if a process or the machine stops."""
 
 import contextlib
 import os
@@ -13,9 +13,11 @@ from safetensors import SafetensorError
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path; it replaces ``path`` when the block ends without an error.
 
-    The bytes and the directory entry are on the disk by then (fsync). If the block or the disk
-    fails, ``path`` is unchanged and no temporary file remains. A disk error is an ``OSError``,
-    whichever library writes.
+    At that time the bytes and the directory entry are on the disk (fsync). If the block or the disk
+    fails, ``path`` is unchanged and the temporary file is deleted.
+
+    Raises:
+        OSError: the disk fails; also where safetensors reports that as an error of its own type.
     """
     partial = path.with_name(f"{path.name}.partial")
     try:

@@ -1,8 +1,8 @@
 """One strict reader for all CSV files that come from outside.
 
-UTF-8 (with or without a byte-order mark), commas, one header line. The size is checked before the
-file is read; values are stripped; blank lines are skipped; every error is one line that names the
-file, the lines, and what to do.
+A file is UTF-8 (with or without a byte-order mark), with commas and one header line. Its size is
+checked before it is read. Values are stripped, and blank lines are skipped. Every error is one line
+that names the file, the lines and the remedy.
 """
 
 import csv
@@ -15,17 +15,17 @@ from ucadi_flwr.errors import DataError
 from ucadi_flwr.files.limits import TEXT_CHARACTERS
 
 SHOWN_OFFENCES = 3
-"""Lines that one error names; the others are counted."""
+"""Number of lines that one error names; it counts the others."""
 
 SHOWN_CHARACTERS = 40
-"""Of an untrusted value in an error."""
+"""Characters of an untrusted value that an error shows."""
 
 Offence = tuple[int, str]
-"""A line number and what is wrong there; the text may be empty."""
+"""A line number, and the problem in that line; the text may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CsvRow:
     """One data row: its line number in the file, and column name → value."""
 
     line: int
@@ -34,27 +34,41 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A file that was read: its columns in their order, and its rows."""
+    """The content of a CSV file: its columns in their order, and its rows."""
 
     path: Path
     columns: list[str]
-    rows: list[Row] = field(repr=False)
+    rows: list[CsvRow] = field(repr=False)
 
     def refuse(self, what: str, offences: Sequence[Offence], remedy: str) -> None:
-        """Raise a :class:`DataError` that names the first offences, if there are any."""
+        """Raise an error if there are offences.
+
+        Args:
+            what: the problem in a few words.
+            offences: the lines that have it.
+            remedy: what the user can do.
+
+        Raises:
+            DataError: there are offences; the message names the first ones.
+        """
         if not offences:
             return
         shown = [f"line {line} ({text})" if text else f"line {line}" for line, text in offences]
         raise DataError(f"{self.path}: {what}: {some(shown)}; {remedy}")
 
     def offences(self, column: str, is_bad: Callable[[str], bool]) -> list[Offence]:
-        """The rows whose value in ``column`` is bad, with that value quoted."""
+        """The lines whose value in ``column`` is bad, with that value quoted."""
         values = ((row.line, row.values.get(column)) for row in self.rows)
         return [(line, quote(v)) for line, v in values if v is not None and is_bad(v)]
 
 
 def read_table(
-    path: Path, limit: int, *, remedy: str, check_columns: Callable[[list[str]], None]
+    path: Path,
+    limit: int,
+    *,
+    remedy: str,
+    check_columns: Callable[[list[str]], None],
+    fold_case: bool = False,
 ) -> Table:
     """Read a CSV file.
 
@@ -62,23 +76,27 @@ def read_table(
         path: the file.
         limit: its largest size in bytes (:mod:`ucadi_flwr.files.limits`).
         remedy: what to do where the file cannot be read.
-        check_columns: raises :class:`DataError` if the header does not fit, before rows are read.
+        check_columns: raises :class:`DataError` for a wrong header, before rows are read.
+        fold_case: whether column names are converted to lower case first.
 
-    Raises :class:`DataError` where the file is missing, too large, not UTF-8, not CSV, or where a
-    row has more or fewer values than there are columns.
+    Raises:
+        DataError: the file is missing, too large, not UTF-8 or not CSV, or a row has more or fewer
+            values than there are columns.
     """
     reader = csv.reader(io.StringIO(_read_text(path, limit, remedy), newline=""), strict=True)
-    rows: list[Row] = []
+    rows: list[CsvRow] = []
     uneven: list[Offence] = []
     line = 1
     try:
         columns = [column.strip() for column in next(reader, [])]
+        if fold_case:
+            columns = [column.casefold() for column in columns]
         check_columns(columns)
         line = reader.line_num + 1
         for fields in reader:
             values = [value.strip() for value in fields]
             if any(values) and len(values) == len(columns):
-                rows.append(Row(line, dict(zip(columns, values, strict=True))))
+                rows.append(CsvRow(line, dict(zip(columns, values, strict=True))))
             elif any(values):
                 uneven.append((line, f"{len(values)} values"))
             line = reader.line_num + 1
@@ -95,19 +113,19 @@ def is_plain(text: str) -> bool:
 
 
 def quote(text: str) -> str:
-    """An untrusted value on one short line; '' for nothing."""
+    """An untrusted value on one short line; an empty value gives an empty text."""
     short = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
     return repr(short) if text else ""
 
 
 def some(texts: Sequence[str]) -> str:
-    """The first :data:`SHOWN_OFFENCES` texts, and how many more there are."""
+    """The first :data:`SHOWN_OFFENCES` texts, and the number of the others."""
     more = len(texts) - SHOWN_OFFENCES
     return ", ".join(texts[:SHOWN_OFFENCES]) + (f" and {more} more" if more > 0 else "")
 
 
 def listed(values: Iterable[str], at_most: int = 8) -> str:
-    """Untrusted values, quoted, with commas."""
+    """Untrusted values, quoted and separated by commas; ``…`` stands for those after the first."""
     quoted = [quote(value) for value in values if value]
     return ", ".join(quoted[:at_most]) + (", …" if len(quoted) > at_most else "")
 

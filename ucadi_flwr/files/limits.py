@@ -1,6 +1,6 @@
-"""All size caps for what comes from outside, with their units.
+"""Upper limits for all data from outside, with their units.
 
-Every cap is checked before the bytes are read or the memory is allocated.
+A limit is checked before the bytes are read or the memory is allocated.
 """
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
@@ -9,7 +9,7 @@ KIB, MIB, GIB = 2**10, 2**20, 2**30
 RECIPE_BYTES = 64 * KIB
 """A recipe has about 1,000 bytes."""
 RECIPE_DEPTH = 16
-"""Nested sections."""
+"""Levels of nested sections."""
 RECIPE_LAYERS = 64
 """Names of layers in one list."""
 
@@ -17,16 +17,16 @@ RECIPE_LAYERS = 64
 MANIFEST_BYTES = 64 * MIB
 DICOM_FILE_BYTES = 64 * MIB
 VOXELS = 2**30
-"""Of one volume."""
+"""Voxels of one volume, or pixels of one image."""
 
 # Models
 MODEL_FILE_BYTES = GIB
 SEALED_HEADER_BYTES = 16 * MIB
-"""What safetensors' own header may add to a sealed model."""
+"""Bytes that the header of safetensors may add to a sealed model."""
 
 # Results
 RESULTS_BYTES = 256 * MIB
-"""results.json, analysis.json."""
+"""Size of results.json and of analysis.json."""
 PREDICTIONS_BYTES = 256 * MIB
 READERS_BYTES = 16 * MIB
 FEATURES_BYTES = 64 * MIB
@@ -35,19 +35,19 @@ CHECKPOINT_MANIFEST_BYTES = 64 * MIB
 
 # Tables
 TEXT_CHARACTERS = 1024
-"""Of one value in a manifest or a table of readers."""
+"""Characters of one value in a CSV file."""
 HEADER_BYTES = 64 * KIB
-"""Read of a file to see whether it is a manifest."""
+"""Bytes of a CSV file that are read to decide whether it is a manifest."""
 
 # Messages
 MULTIPLIERS_CHARACTERS = 1_000_000
-"""JSON of range multipliers."""
+"""Characters of the JSON of range multipliers."""
 SITE_TEXT_CHARACTERS = 500
-"""Of a text that a site sends."""
+"""Characters of a text that a site sends."""
 REASON_CHARACTERS = 300
-"""Of the reason of a failure in the journal."""
+"""Characters of the reason for a failure in the journal."""
 EXAMPLES = 2**31
-"""Cases that one site may declare."""
+"""Number of cases that one site may report."""
 
 # Keys and kits
 KEY_FILE_BYTES = MIB

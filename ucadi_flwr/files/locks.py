@@ -1,4 +1,4 @@
-"""Folders that one process uses at a time."""
+"""Locks on folders: only one process at a time uses a locked folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +9,21 @@ from filelock import FileLock, Timeout
 from ucadi_flwr.errors import FederationError
 
 LOCK = "lock"
-"""Name of the lock file in a folder that :func:`held` holds."""
+"""Name of the lock file in a locked folder."""
 
 
 @contextmanager
 def held(folder: Path, advice: str) -> Iterator[None]:
-    """Hold the lock of a folder; the kernel releases it when this process ends, however it ends.
+    """Hold the lock of a folder within the block.
 
-    Raises :class:`FederationError`, with ``advice``, if another process holds it.
+    The kernel also releases the lock when the process ends or is killed.
+
+    Args:
+        folder: the folder.
+        advice: what the user can do if another process holds the lock.
+
+    Raises:
+        FederationError: another process holds the lock.
     """
     lock = FileLock(folder / LOCK, mode=0o600, blocking=False)
     try:

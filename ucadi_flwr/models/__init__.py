@@ -1,1 +1,1 @@
-"""Networks, one architecture a file."""
+"""The networks, one file for each architecture, and the files of trained models."""

@@ -22,10 +22,10 @@ BN_EPS = 1e-5  # S1
 
 
 class DenseBlock(nn.Module):
-    """BN, LeakyReLU, 1×1×1 convolution to a bottleneck; BN, LeakyReLU, 3×3×3 convolution; join.
+    """BN, LeakyReLU, 1×1×1 conv to a bottleneck; BN, LeakyReLU, 3×3×3 conv; concatenation.
 
-    The new channels are concatenated behind the block's input, not added to it (Huang et al.
-    2017, eq. 2; their "B" variant with a bottleneck).
+    The new channels are concatenated after the block's input, not added to it (Huang et al. 2017,
+    eq. 2; their "B" variant with a bottleneck).
 
     Args:
         in_channels: C of the input.
@@ -77,9 +77,9 @@ class DenseNet3d(nn.Module):
 
     Initial weights: every convolution and the linear layer draw from Kaiming's uniform
     distribution on (−b, b), b = √(6 / ((1 + a²) · fan_in)), a = ``negative_slope`` (He et al.
-    2015, eq. 15, whose slope a is that of the rectifier in front of the weights). The stem reads
-    an image and not a rectifier, but keeps the rule: batch normalisation follows it, so its scale
-    is without effect. All biases start at zero (He et al. 2015, section 2.2).
+    2015, eq. 15, where a is the slope of the rectifier in front of the weights). There is no
+    rectifier in front of the stem, and the same rule is used: batch normalisation follows, so the
+    scale has no effect. All biases start at zero (He et al. 2015, section 2.2).
 
     Args:
         num_classes: number of logits, at least 1.
@@ -203,7 +203,10 @@ class DenseNet3d(nn.Module):
     def set_schedule(self, calls: int) -> None:
         """Continue the tail's DropBlock schedule after ``calls`` training calls.
 
-        A site calls this at the start of a round: the count does not travel with the average.
+        A site calls this at the start of a round, because the count is not part of the aggregate.
+
+        Args:
+            calls: training calls (batches) so far, at least 0.
 
         Raises:
             ValueError: ``calls`` is negative.
@@ -216,7 +219,7 @@ def _norm(channels: int) -> nn.BatchNorm3d:
 
 
 def _compressed(channels: int, compression: float) -> int:
-    """Channels behind a transition: ⌊θ·m⌋ (Huang et al. 2017, section 3, "Compression")."""
+    """Channels after a transition: ⌊θ·m⌋ (Huang et al. 2017, section 3, "Compression")."""
     kept = int(compression * channels)
     if kept < 1:
         raise ValueError(f"compression {compression} leaves none of {channels} channels")

@@ -1,7 +1,7 @@
 """DropBlock for volumes: regularise by dropping whole cubes of a feature map.
 
 Ghiasi, Lin and Le, "DropBlock: a regularization method for convolutional networks", NeurIPS
-2018, Algorithm 1, carried from squares to cubes. Bai et al., "Advancing COVID-19 diagnosis with
+2018, Algorithm 1, extended from squares to cubes. Bai et al., "Advancing COVID-19 diagnosis with
 privacy-preserving collaboration in artificial intelligence", Nat. Mach. Intell. 2021, Methods
 (below: S0), use it in their 3D-DenseNet.
 """
@@ -12,23 +12,23 @@ from torch.nn import functional
 
 
 def drop_block_3d(x: Tensor, p: float, block_size: int) -> Tensor:
-    """Drop cubes of ``block_size``³ voxels and rescale what survives.
+    """Drop cubes of ``block_size``³ voxels and rescale the voxels that are kept.
 
     Each voxel becomes the centre of a dropped cube with probability
 
         γ = p / block_size³                                  (Ghiasi et al. 2018, eq. 1)
 
-    and the survivors are multiplied by (voxels) / (voxels kept), both counted over the batch's
+    and the kept voxels are multiplied by (voxels) / (voxels kept), both counted over the batch's
     masks (the last step of Algorithm 1). Two details differ from the paper. Centres are drawn in
     the whole volume, so cubes are cut at its border, and eq. 1's factor for the smaller valid
-    region is left out: a tail of four slices has no valid region for a cube of five. One mask per
-    sample serves all of its channels. Cubes may overlap and be cut, so the dropped fraction is at
-    most ``p`` in expectation: a voxel that n centres can reach stays with probability (1 − γ)ⁿ.
+    region is omitted: a tail of four slices has no valid region for a cube of five. All channels of
+    a sample share one mask. Cubes may overlap and be cut, so the dropped fraction is at most ``p``
+    in expectation: a voxel that n centres can reach is kept with probability (1 − γ)ⁿ.
 
-    When nothing at all survives, the answer is zero everywhere with zero gradient, never NaN.
+    If no voxel is kept, the output is zero everywhere with zero gradient, never NaN.
 
     The mask comes from torch's global generator of ``x``'s device, so ``torch.manual_seed`` fixes
-    it; with ``p`` = 0 nothing is drawn and ``x`` itself is returned.
+    it. With ``p`` = 0 no number is drawn, and ``x`` itself is returned.
 
     Args:
         x: feature map (B, C, D, H, W), floating point.
@@ -49,7 +49,7 @@ def drop_block_3d(x: Tensor, p: float, block_size: int) -> Tensor:
     gamma = p / block_size**3
     centres = (torch.rand(x.shape[0], 1, *x.shape[2:], device=x.device) < gamma).float()
     kept = 1 - _dilate(centres, block_size)
-    # float32 whatever x is: a float16 count would overflow at 65,504 voxels.
+    # float32 for any type of x: a float16 count would overflow at 65,504 voxels.
     scale = kept.numel() / kept.sum().clamp(min=1)
     return x * (kept * scale).to(x.dtype)
 
@@ -84,9 +84,9 @@ class ScheduledDropBlock3d(nn.Module):
     """DropBlock whose probability rises linearly from 0 to ``p_final`` (S0 Methods).
 
     After n forward calls in training mode the next one uses p = p_final · min(n / steps, 1). The
-    count is the int64 buffer ``calls``: it is saved and loaded with the model, and evaluation
-    neither drops nor counts. Averaging sites' models leaves integers out, so a site sets the
-    count at the start of its round with :meth:`set_calls`.
+    count is the int64 buffer ``calls``: it is saved and loaded with the model. In evaluation mode
+    nothing is dropped or counted. The aggregate of the sites' models contains no integers, so a
+    site sets the count at the start of its round with :meth:`set_calls`.
 
     Args:
         p_final: the probability from call ``steps`` on, in [0, 1].
@@ -111,11 +111,14 @@ class ScheduledDropBlock3d(nn.Module):
 
     @property
     def p(self) -> float:
-        """The probability that the next training call will use."""
+        """The probability of the next training call."""
         return self.p_final * min(int(self.calls) / self.steps, 1.0)
 
     def set_calls(self, calls: int) -> None:
-        """Continue as if ``calls`` training calls had been made.
+        """Continue as if there had been ``calls`` training calls.
+
+        Args:
+            calls: at least 0.
 
         Raises:
             ValueError: ``calls`` is negative.
@@ -146,7 +149,7 @@ def _check(p: float, block_size: int) -> None:
 
 
 def _dilate(centres: Tensor, side: int) -> Tensor:
-    """Grow every 1 of (B, 1, D, H, W) to a cube, axis by axis: a maximum over a cube separates."""
+    """Grow every 1 of (B, 1, D, H, W) to a cube, axis by axis (a maximum over a cube separates)."""
     for axis in range(3):
         kernel = [1, 1, 1]
         kernel[axis] = side

@@ -1,4 +1,4 @@
-"""The one place that turns a recipe's names into objects: a row a name, nothing by default."""
+"""Make the network that a task recipe names."""
 
 import torch
 from torch import nn
@@ -10,7 +10,21 @@ from ucadi_flwr.recipes.task import DenseNet3dOptions, ResNet18Options, TaskReci
 
 
 def make_model(task: TaskRecipe, seed: int) -> nn.Module:
-    """The task's network, freshly initialised: the same seed gives the same weights."""
+    """Make the task's network with initial weights; the same seed gives the same weights.
+
+    Args:
+        task: its model section names the architecture; its classes are the logits.
+        seed: of torch's global generator.
+
+    Returns:
+        A network in training mode on the CPU: volumes (B, 1, D, H, W) or images (B, 1, H, W) →
+        logits (B, classes).
+
+    >>> from ucadi_flwr.recipes import loader
+    >>> model = make_model(loader.load(TaskRecipe, "phantom-covid2"), seed=0)
+    >>> model(torch.zeros(1, 1, 16, 48, 48)).shape
+    torch.Size([1, 2])
+    """
     torch.manual_seed(seed)
     match task.model:
         case DenseNet3dOptions() as options:
@@ -29,6 +43,9 @@ def make_model(task: TaskRecipe, seed: int) -> nn.Module:
 
 
 def set_schedule(model: nn.Module, batches: int) -> None:
-    """Tell a model how many training batches came before, where it has a schedule of its own."""
+    """Set the number of earlier training batches in a model with a schedule (DropBlock's).
+
+    Other models are left unchanged.
+    """
     if isinstance(model, DenseNet3d):
         model.set_schedule(batches)

@@ -1,4 +1,4 @@
-"""A trained model on disk: safetensors that a strict ``load_state_dict`` takes."""
+"""Write trained models to disk: safetensors that a strict ``load_state_dict`` accepts."""
 
 import hashlib
 import json
@@ -26,10 +26,21 @@ def save_model(
     task: TaskRecipe,
     local: Collection[str] = (),
 ) -> dict[str, str]:
-    """Write one model with its counters at zero; where it was trained, its file and SHA-256.
+    """Write one model, with its integer counters at zero.
 
-    ``local`` names the tensors that stayed at the sites: the file has their initial values, and
-    its metadata says which they are.
+    Args:
+        folder: receives ``model.safetensors``, or ``model-SITE.safetensors``.
+        trained_at: a site's name, or :data:`ALL_SITES`.
+        state: the model's float tensors (:func:`ucadi_flwr.models.state.read_state`).
+        task: the task that it was trained for; the metadata has its name, digest and classes.
+        local: the tensors that stayed at the sites. The file has their initial values, and the
+            metadata has their names.
+
+    Returns:
+        ``trained_at``, the file's name and its SHA-256 (hex).
+
+    Raises:
+        FederationError: the state does not fit the task's network.
     """
     name = model_name(trained_at)
     metadata = {"local": json.dumps(sorted(local))} if local else {}
@@ -38,8 +49,11 @@ def save_model(
     return {"trained_at": trained_at, "file": name, "sha256": digest}
 
 
-def save_own_model(path: Path, model: nn.Module, task: TaskRecipe, site: str) -> None:
-    """Write the model as one site uses it, with its counters at zero; it stays at that site."""
+def save_site_model(path: Path, model: nn.Module, task: TaskRecipe, site: str) -> None:
+    """Write the model that one site uses, with its integer counters at zero; it stays there.
+
+    The metadata is as in :func:`save_model`; ``own-of`` is the site's name.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     _write(path, read_state(model), task, {"trained-at": ALL_SITES, "own-of": site})
 
@@ -50,7 +64,7 @@ def _write(
     task: TaskRecipe,
     metadata: Mapping[str, str],
 ) -> None:
-    """Whole or not at all."""
+    """Write the file completely or not at all."""
     model = make_model(task, seed=0)
     write_state(model, state)
     of_task = {"task": task.name, "task-digest": loader.digest(task)}

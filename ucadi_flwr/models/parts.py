@@ -1,8 +1,8 @@
-"""The parts of a network, and the split of its state into what is shared and what stays local.
+"""The parts of a network: its head and normalisation layers, its shared and its local tensors.
 
-Normalisation layers that stay at the site: Li et al., "FedBN: federated learning on non-IID
-features via local batch normalization", ICLR 2021. A head that stays there: Arivazhagan et al.,
-"Federated learning with personalization layers", 2019.
+Local normalisation layers: Li et al., "FedBN: federated learning on non-IID features via local
+batch normalization", ICLR 2021. Local head: Arivazhagan et al., "Federated learning with
+personalization layers", 2019.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -13,7 +13,7 @@ from torch import nn
 from ucadi_flwr.errors import FederationError, RecipeError
 
 HEAD_LAYERS = 2
-"""S2 retrains the last two dense layers; a network with one dense layer has that one as head."""
+"""S2 retrains the last two dense layers; in a network with one dense layer, that is the head."""
 
 NORMALISATION = (
     nn.BatchNorm1d,
@@ -31,12 +31,12 @@ Values = TypeVar("Values")
 
 
 def head_layers(model: nn.Module) -> tuple[str, ...]:
-    """The last two dense layers: ``classifier.3`` and ``.6`` of VGG16, ``fc`` of ResNet-18."""
+    """Names of the last two dense layers; ``classifier.3`` and ``.6`` in VGG16."""
     return tuple(_dense(model)[-HEAD_LAYERS:])
 
 
 def output_layer(model: nn.Module) -> str:
-    """The dense layer that gives the logits: ``classifier.6`` of VGG16, ``fc`` of ResNet-18.
+    """Name of the dense layer whose output is the logits: ``classifier.6`` of VGG16.
 
     Raises:
         ValueError: the network has no dense layer.
@@ -47,17 +47,17 @@ def output_layer(model: nn.Module) -> str:
     return dense[-1]
 
 
-def local_names(model: nn.Module, choice: str | Collection[str]) -> frozenset[str]:
-    """The float tensors of the state that stay at a site.
+def local_tensor_names(model: nn.Module, choice: str | Collection[str]) -> frozenset[str]:
+    """Names of the float tensors that stay at a site.
 
     Args:
-        model: the network; its layers' types and names count, not its values.
+        model: the network; only its layers' types and names matter.
         choice: ``none``; ``normalisation``: parameters and running statistics of batch, instance,
             group and layer normalisation (FedBN); ``head``: the last two dense layers; or names of
-            layers or tensors, each with all that is below it (``classifier`` or ``classifier.``).
+            layers or tensors, each with everything below it (``classifier`` or ``classifier.``).
 
     Raises:
-        RecipeError: a name or the choice matches nothing, or nothing would be shared.
+        RecipeError: a name or the choice matches no tensor, or no tensor would be shared.
     """
     floats = [name for name, tensor in model.state_dict().items() if tensor.is_floating_point()]
     match choice:
@@ -69,37 +69,44 @@ def local_names(model: nn.Module, choice: str | Collection[str]) -> frozenset[st
             layers = list(head_layers(model))
         case str():
             raise RecipeError(
-                f"'{choice}' is no part of a network: write none, normalisation, head or a list of "
-                "layers"
+                f"'{choice}' is not a part of a network: write none, normalisation, head or a list "
+                "of layers"
             )
         case _:
             layers = list(choice)
             for layer in layers:
-                if not any(within(name, [layer]) for name in floats):
+                if not any(in_layers(name, [layer]) for name in floats):
                     raise RecipeError(
-                        f"nothing in this network is named '{layer}'; it has "
+                        f"this network has no layer or tensor named '{layer}'; it has "
                         f"{', '.join(dict(model.named_children()))}, and layers in them"
                     )
-    local = frozenset(name for name in floats if within(name, layers))
+    local = frozenset(name for name in floats if in_layers(name, layers))
     if not local and choice:
         raise RecipeError(f"this network has no {choice} that could stay at the sites")
     if len(local) == len(floats):
         raise RecipeError(
-            "nothing would be shared: all of the network stays local; name fewer layers, or use "
-            "cohort each-site"
+            "no tensor would be shared, as the whole network stays local; name fewer layers, or "
+            "use cohort each-site"
         )
     return local
 
 
-def within(name: str, layers: Iterable[str]) -> bool:
-    """Whether a tensor is one of the layers or below one: ``fc.bias`` in ``fc``, not in ``f``."""
+def in_layers(name: str, layers: Iterable[str]) -> bool:
+    """Whether a tensor's name is in one of the layers: ``fc.bias`` is in ``fc``, not in ``f``."""
     return any(name == layer or name.startswith(layer.rstrip(".") + ".") for layer in layers)
 
 
 def split(
     state: Mapping[str, Values], local: Collection[str]
 ) -> tuple[dict[str, Values], dict[str, Values]]:
-    """(shared, local) parts of a state, each in the state's order.
+    """Divide a state into its shared and its local part, each in the state's order.
+
+    Args:
+        state: tensor name → values.
+        local: names of the tensors that stay local.
+
+    Returns:
+        (shared, local).
 
     Raises:
         FederationError: the state lacks one of the ``local`` names.
@@ -115,7 +122,12 @@ def split(
 def merge(
     shared: Mapping[str, Values], local: Mapping[str, Values], order: Collection[str]
 ) -> dict[str, Values]:
-    """The whole state in the ``order`` of names: the inverse of :func:`split`.
+    """Join the shared and the local part of a state: the inverse of :func:`split`.
+
+    Args:
+        shared: tensor name → values.
+        local: tensor name → values.
+        order: all names, in the order of the result.
 
     Raises:
         FederationError: a tensor is in both parts, in neither, or is not in ``order``.
@@ -125,13 +137,13 @@ def merge(
             f"{len(twice)} tensors are both shared and local, '{twice[0]}' first; the site and the "
             "server differ in what stays local"
         )
-    whole = {**shared, **local}
-    if odd := sorted(whole.keys() ^ set(order)):
+    state = {**shared, **local}
+    if differing := sorted(state.keys() ^ set(order)):
         raise FederationError(
-            f"{len(odd)} tensors are missing or too many once shared and local parts are joined, "
-            f"'{odd[0]}' first"
+            f"{len(differing)} tensors are missing or too many once shared and local parts are "
+            f"joined, '{differing[0]}' first"
         )
-    return {name: whole[name] for name in order}
+    return {name: state[name] for name in order}
 
 
 def _dense(model: nn.Module) -> list[str]:

@@ -1,7 +1,7 @@
-"""The part of a model that travels: its parameters and float buffers, by name.
+"""Read and write the state of a model that sites exchange: parameters and float buffers, by name.
 
-Integer counters (BatchNorm's ``num_batches_tracked``, DropBlock's calls) stay at the site: they
-are no model, and a mean of them is none.
+Integer counters (BatchNorm's ``num_batches_tracked``, DropBlock's calls) stay at the site, because
+their mean has no use.
 """
 
 from collections.abc import Mapping
@@ -24,17 +24,30 @@ def read_state(model: nn.Module) -> dict[str, NDArray[np.float32]]:
 
 
 def write_state(model: nn.Module, state: Mapping[str, NDArray[np.float32]]) -> None:
-    """Load what :func:`read_state` gave, in place; refuse other names, shapes or values."""
-    own = {name: t for name, t in model.state_dict().items() if t.is_floating_point()}
-    check_state(state, {name: tuple(tensor.shape) for name, tensor in own.items()})
-    for name, tensor in own.items():
+    """Load a state as :func:`read_state` returns it, in place.
+
+    Raises:
+        FederationError: the state does not fit (:func:`check_state`); the model is unchanged.
+    """
+    floats = {name: t for name, t in model.state_dict().items() if t.is_floating_point()}
+    check_state(state, {name: tuple(tensor.shape) for name, tensor in floats.items()})
+    for name, tensor in floats.items():
         tensor.copy_(torch.from_numpy(np.array(state[name], dtype=np.float32)))
 
 
 def check_state(
     state: Mapping[str, NDArray[np.float32]], shapes: Mapping[str, tuple[int, ...]]
 ) -> None:
-    """Raise :class:`FederationError` unless names, shapes, type and values fit the model."""
+    """Check that a state fits a model.
+
+    Args:
+        state: tensor name → values.
+        shapes: the model's tensor names → shapes.
+
+    Raises:
+        FederationError: a name is missing or too many, a tensor has another shape or is not
+            float32, or a value is not finite.
+    """
     if missing := [name for name in shapes if name not in state]:
         raise FederationError(f"the model lacks {len(missing)} tensors, '{missing[0]}' first")
     if extra := [name for name in state if name not in shapes]:
@@ -50,5 +63,5 @@ def check_state(
 
 
 def trainable_names(model: nn.Module) -> list[str]:
-    """The names of the parameters that gradient steps change."""
+    """Names of the parameters that require gradients."""
     return [name for name, parameter in model.named_parameters() if parameter.requires_grad]

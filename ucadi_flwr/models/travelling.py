@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ucadi_flwr.models.factory import make_model
-from ucadi_flwr.models.parts import local_names
+from ucadi_flwr.models.parts import local_tensor_names
 from ucadi_flwr.models.state import trainable_names
 from ucadi_flwr.recipes.task import TaskRecipe
 
@@ -41,7 +41,7 @@ def travelling_tensors(task: TaskRecipe, local: str | tuple[str, ...]) -> Travel
     """
     with torch.device("meta"):
         model = make_model(task, seed=0)
-    names = local_names(model, local)
+    names = local_tensor_names(model, local)
     shapes = {
         name: tuple(tensor.shape)
         for name, tensor in model.state_dict().items()

@@ -11,9 +11,9 @@ from typing import cast
 from torch import Tensor, nn
 
 STAGES = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))
-"""Channels of a stage as a multiple of ``width``, and its 3×3 convolutions; a pool ends each."""
+"""Channels of a stage as a multiple of ``width``, and its 3×3 convolutions; a max-pool ends it."""
 
-POOLED = 7  # pixels a side in front of the dense layers: 224 / 2⁵
+POOLED = 7  # side in pixels in front of the dense layers: 224 / 2⁵
 HIDDEN = 64  # units of a hidden dense layer as a multiple of ``width``: 4,096 in the paper
 DROPOUT = 0.5  # section 3.1, on the first two dense layers
 LINEAR_SD = 0.01
@@ -33,7 +33,7 @@ def vgg16_2d(num_classes: int, in_channels: int = 1, *, width: int = 64) -> nn.S
     classifier   dense, ReLU, dropout; again; dense                  4,096; 4,096; logits
     ===========  ==================================================  ===================
 
-    Images of other sizes work from 32 × 32 pixels on. With ``in_channels`` = 3 and the default
+    Images need at least 32 × 32 pixels. With ``in_channels`` = 3 and the default
     width, names and shapes of the state are those of the usual ImageNet checkpoints of VGG16
     (``features.0.weight`` … ``features.28.bias``, ``classifier.0``, ``.3`` and ``.6``): 138,357,544
     parameters with 1,000 classes, 134,272,835 with three, which are 512 MiB in float32. There is
@@ -46,7 +46,7 @@ def vgg16_2d(num_classes: int, in_channels: int = 1, *, width: int = 64) -> nn.S
 
     Args:
         num_classes: number of logits, at least 1.
-        in_channels: 1 for grey images, 3 for an ImageNet checkpoint as it is.
+        in_channels: 1 for grey images, 3 for an unchanged ImageNet checkpoint.
         width: channels of the first stage; the stages have 1, 2, 4, 8, 8 × width channels, the
             hidden dense layers 64 × width units.
 

@@ -1,1 +1,1 @@
-"""Inert YAML recipes: what is diagnosed (a task) and how sites learn together (a strategy)."""
+"""YAML recipes: a task says what is diagnosed, a strategy how sites train together."""

@@ -1,4 +1,4 @@
-"""What all recipes share: strict, frozen sections whose keys are written in kebab-case."""
+"""The base of all recipes: strict, immutable sections whose keys are in kebab-case."""
 
 import re
 from typing import Annotated
@@ -11,15 +11,19 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 """The name of a recipe: lower case, digits and hyphens, at most 64 characters."""
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.+-]{0,63}$")]
-"""A class or a manifest's label: one short plain word or phrase."""
+"""A class or a manifest's label: a short word or phrase of letters, digits and ``_.+-``."""
 
 
 ALL_SITES = "all"
-"""The name of all sites' cases together, and of a model that all sites trained."""
+"""Stands for a site's name where the cases of all sites, or a model that all trained, are meant."""
 
 
 def check_site_name(name: str) -> str:
-    """Return a site's name if files can be named after it; else raise :class:`DataError`."""
+    """Return a site's name if it can be used in file names.
+
+    Raises:
+        DataError: it cannot.
+    """
     if name == ALL_SITES or not re.fullmatch(r"\w[\w .-]{0,63}", name):
         raise DataError(
             f"a site cannot be named {name[:64]!r}: up to 64 letters, digits, spaces, '.', '-' or "
@@ -29,12 +33,12 @@ def check_site_name(name: str) -> str:
 
 
 def kebab(field: str) -> str:
-    """``learning_rate`` → ``learning-rate``; ``schema_version`` stays, as in every format here."""
+    """A field's key: ``learning_rate`` → ``learning-rate``; ``schema_version`` is unchanged."""
     return field if field == "schema_version" else field.replace("_", "-")
 
 
-class Section(BaseModel):
-    """A part of a recipe: unknown keys are errors, values are never changed after loading."""
+class StrictSection(BaseModel):
+    """A part of a recipe: unknown keys are errors, and values cannot change after loading."""
 
     model_config = ConfigDict(
         extra="forbid",

@@ -1,7 +1,7 @@
-"""Untrusted YAML → a typed recipe, or one line that says what is wrong.
+"""Load untrusted YAML as a typed recipe, or raise an error of one line.
 
-A recipe is data: no tags, no aliases, no expressions, no environment look-ups. Its digest is
-the SHA-256 of its canonical JSON, so that comments and key order do not matter to it.
+A recipe is plain data: YAML tags, aliases, expressions and environment variables are refused. Its
+digest is the SHA-256 of its canonical JSON, which comments and the order of keys do not change.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from ucadi_flwr.errors import RecipeError
 from ucadi_flwr.files.limits import RECIPE_BYTES, RECIPE_DEPTH
+from ucadi_flwr.recipes.base import kebab
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 
@@ -57,7 +58,7 @@ class _InertLoader(yaml.SafeLoader):
                 )
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
-                    problem=f"the key '{key.value}' stands there twice", problem_mark=key.start_mark
+                    problem=f"the key '{key.value}' appears twice", problem_mark=key.start_mark
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
@@ -71,7 +72,16 @@ _InertLoader.add_implicit_resolver(
 
 
 def parse(text: str, source: str) -> Any:
-    """YAML text → plain values; raise :class:`RecipeError` naming ``source`` and the line."""
+    """Parse YAML text to plain values.
+
+    Args:
+        text: the YAML.
+        source: its file or option, for messages.
+
+    Raises:
+        RecipeError: the text is too large, is not YAML, or uses a refused feature; the message
+            names ``source`` and the line.
+    """
     if len(text) > RECIPE_BYTES:
         raise RecipeError(f"{source}: larger than {RECIPE_BYTES} bytes; a recipe is a short file")
     if "$" in text:
@@ -89,32 +99,52 @@ def parse(text: str, source: str) -> Any:
 
 
 def find(kind: type[TaskRecipe] | type[StrategyRecipe], name: str) -> Path:
-    """The file of a recipe: ``name`` is a path ending in .yaml, or the name of a known recipe."""
+    """Find the file of a recipe.
+
+    Args:
+        kind: the kind of recipe.
+        name: a path that ends in .yaml or .yml, or the name of an available recipe.
+
+    Raises:
+        RecipeError: there is no such file or name.
+    """
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
         if not path.is_file():
             raise RecipeError(f"{name}: no such recipe file")
         return path
-    known = {path.stem: path for path in reversed(available(kind))}
-    if name not in known:
+    paths = {path.stem: path for path in reversed(available(kind))}
+    if name not in paths:
         raise RecipeError(
             f"unknown {kind.__name__.removesuffix('Recipe').lower()} '{name}': "
-            f"choose from {', '.join(sorted(known)) or 'none found'}, or give a .yaml file"
+            f"choose from {', '.join(sorted(paths)) or 'none found'}, or give a .yaml file"
         )
-    return known[name]
+    return paths[name]
 
 
 def available(kind: type[TaskRecipe] | type[StrategyRecipe]) -> list[Path]:
-    """All recipe files of a kind: the working folder's, then those that came with the code."""
+    """All recipe files of a kind: those of the working folder, then those of the installation."""
     package = Path(__file__).resolve().parent.parent
     folders = (Path.cwd() / FOLDERS[kind], package.parent / FOLDERS[kind], package / FOLDERS[kind])
     return [path for folder in dict.fromkeys(folders) for path in sorted(folder.glob("*.yaml"))]
 
 
 def load(kind: type[Recipe], name: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Load and validate a recipe by name or path.
+    """Load and validate a recipe.
 
-    ``overrides`` maps dotted keys (``training.epochs``) to values that replace the file's.
+    Args:
+        kind: :class:`TaskRecipe` or :class:`StrategyRecipe`.
+        name: the name of an available recipe, or a path that ends in .yaml.
+        overrides: dotted keys (``training.epochs``) → values that replace those of the file.
+
+    Raises:
+        RecipeError: the file does not exist or is too large, not UTF-8, not YAML or not valid; the
+            message is one line with the file and the key.
+
+    >>> load(StrategyRecipe, "fedprox", {"local-epochs": 2}).local_epochs
+    2
+    >>> load(StrategyRecipe, "ftl", {"personalisation.epochs": 3}).personalisation.epochs
+    3
     """
     path = find(kind, name)
     if path.stat().st_size > RECIPE_BYTES:
@@ -127,12 +157,22 @@ def load(kind: type[Recipe], name: str, overrides: Mapping[str, Any] | None = No
     if not isinstance(values, dict):
         raise RecipeError(f"{path}: a recipe is a list of 'key: value' lines")
     for dotted, value in (overrides or {}).items():
-        _override(values, dotted, value, path)
+        _override(values, _as_in_file(kind, values, dotted), value, path)
     return validate(kind, values, str(path))
 
 
 def validate(kind: type[Recipe], values: Mapping[str, Any], source: str) -> Recipe:
-    """Plain values → recipe; the first problem is one line, an unknown key lists the valid ones."""
+    """Make a recipe from plain values.
+
+    Args:
+        kind: the kind of recipe.
+        values: the content of a recipe's file.
+        source: its file, for messages.
+
+    Raises:
+        RecipeError: the values are not valid; the message has the first problem, and the valid keys
+            instead of an unknown one.
+    """
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -140,7 +180,7 @@ def validate(kind: type[Recipe], values: Mapping[str, Any], source: str) -> Reci
         where = ".".join(str(part) for part in first["loc"]) or "recipe"
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
-            message = f"unknown key; known here: {', '.join(_keys_beside(kind, first['loc']))}"
+            message = f"unknown key; valid keys: {', '.join(_keys_beside(kind, first['loc']))}"
         elif first["type"] == "missing":
             message = "this key is missing"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
@@ -148,7 +188,7 @@ def validate(kind: type[Recipe], values: Mapping[str, Any], source: str) -> Reci
 
 
 def digest(recipe: TaskRecipe | StrategyRecipe) -> str:
-    """SHA-256 (hex) of the recipe's canonical JSON: both ends of a federation compare it."""
+    """SHA-256 (hex) of the recipe's canonical JSON; server and sites compare it."""
     canonical = json.dumps(
         recipe.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":")
     )
@@ -156,19 +196,36 @@ def digest(recipe: TaskRecipe | StrategyRecipe) -> str:
 
 
 def dump(recipe: TaskRecipe | StrategyRecipe) -> str:
-    """A recipe as YAML that :func:`load` reads back to the same digest."""
+    """The recipe as YAML; :func:`load` reads it as a recipe with the same digest."""
     values = recipe.model_dump(mode="json", by_alias=True, exclude_none=True)
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
 def has_key(kind: type[TaskRecipe] | type[StrategyRecipe], dotted: str) -> bool:
     """Whether the first word of a dotted key is a key of this kind of recipe."""
-    return dotted.split(".")[0] in {field.alias for field in kind.model_fields.values()}
+    return _field(kind, dotted.split(".")[0]) is not None
 
 
 def has_section(recipe: TaskRecipe | StrategyRecipe, dotted: str) -> bool:
-    """Whether the recipe has the section that a dotted key leads into."""
-    return recipe.model_dump(by_alias=True).get(dotted.split(".")[0]) is not None
+    """Whether the recipe has the section that the first word of a dotted key names."""
+    field = _field(type(recipe), dotted.split(".")[0])
+    return field is not None and getattr(recipe, field) is not None
+
+
+def _field(kind: type[TaskRecipe] | type[StrategyRecipe], key: object) -> str | None:
+    """Name of the field that a key sets; the key is the field's alias or its name in kebab-case."""
+    names = (name for name, field in kind.model_fields.items() if key in (field.alias, kebab(name)))
+    return next(names, None)
+
+
+def _as_in_file(
+    kind: type[TaskRecipe] | type[StrategyRecipe], values: Mapping[Any, Any], dotted: str
+) -> str:
+    """A dotted key whose first word is the file's key for the same field, if the file has one."""
+    first, dot, rest = dotted.partition(".")
+    field = _field(kind, first)
+    keys = (key for key in values if field is not None and _field(kind, key) == field)
+    return f"{next(keys, first)}{dot}{rest}"
 
 
 def _override(values: dict[str, Any], dotted: str, value: Any, path: Path) -> None:
@@ -182,7 +239,7 @@ def _override(values: dict[str, Any], dotted: str, value: Any, path: Path) -> No
 
 
 def _keys_beside(kind: type[Any], location: tuple[int | str, ...]) -> list[str]:
-    """The keys that are valid where the last part of ``location`` stands."""
+    """The valid keys in the section of ``location``'s last part."""
     schema = kind.model_json_schema(by_alias=True)
     here: Any = schema
     for part in location[:-1]:

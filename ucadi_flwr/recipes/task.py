@@ -1,4 +1,4 @@
-"""The task recipe: what is diagnosed, from which images, by which model, trained how.
+"""The task recipe: classes, images, network, and local training.
 
 S0 = Bai et al. 2021 (Nature Machine Intelligence), whose training recipe is the default here;
 S1 = Xu et al. 2020; S2 = Yang et al., federated transfer learning.
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from ucadi_flwr.recipes.base import Label, Name, Section
+from ucadi_flwr.recipes.base import Label, Name, StrictSection
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -18,10 +18,10 @@ S0_WINDOW_HU = (-1200.0, 600.0)
 """HU outside are clipped (S0 Methods)."""
 
 VGG_SIDE = 32
-"""Pixels: five poolings halve a side five times."""
+"""Smallest side of VGG16's images, pixels: five poolings halve it five times."""
 
 
-class DenseNet3dOptions(Section):
+class DenseNet3dOptions(StrictSection):
     """S0's 3D-DenseNet; the defaults are the paper's."""
 
     name: Literal["densenet3d"]
@@ -32,23 +32,23 @@ class DenseNet3dOptions(Section):
     dropblock_calls: int = Field(5000, ge=1, description="training batches until that p is reached")
 
 
-class ResNet18Options(Section):
+class ResNet18Options(StrictSection):
     """MONAI's 2D ResNet-18 with a stride-2 stem."""
 
     name: Literal["resnet18"]
 
 
-class Vgg16Options(Section):
+class Vgg16Options(StrictSection):
     """VGG16 (Simonyan and Zisserman 2015) for X-rays and CT slices, as in S2."""
 
     name: Literal["vgg16"]
     width: int = Field(64, ge=1, le=256, description="channels of the first stage; the paper's: 64")
 
 
-class CtVolume(Section):
-    """A chest CT in HU, read to `(1, D, H, W)` in S0's order.
+class CtVolume(StrictSection):
+    """A chest CT in HU, read as `(1, D, H, W)`.
 
-    Window, z-score, adaptive sampling of D slices, in-plane resize to H × W.
+    The steps in S0's order: window, z-score, adaptive sampling of D slices, in-plane resize.
     """
 
     kind: Literal["ct-volume"]
@@ -69,22 +69,22 @@ class CtVolume(Section):
         return self
 
 
-class GreyImage(Section):
-    """A radiograph or slice, read to `(1, H, W)`: resized, then z-scored by its own statistics."""
+class GreyImage(StrictSection):
+    """A radiograph or slice, read as `(1, H, W)`: resized, then z-scored by its own statistics."""
 
     kind: Literal["grey-image"]
     size: tuple[Annotated[int, Field(ge=16, le=2048)], Annotated[int, Field(ge=16, le=2048)]]
 
 
-class Augmentation(Section):
-    """One random MONAI transform, by its class and arguments, applied in training only."""
+class Augmentation(StrictSection):
+    """One random MONAI transform, by class name and arguments; it is applied in training only."""
 
     name: Annotated[str, Field(pattern=r"^Rand[A-Za-z0-9]+$")]
     args: dict[str, bool | int | float | str | list[int] | list[float]] = Field({})
 
 
-class Redrawn(Section):
-    """One random MONAI transform of a case that is drawn again; it keeps the image's size."""
+class OversamplingTransform(StrictSection):
+    """One random MONAI transform of oversampled cases; it keeps the image's size."""
 
     name: Literal[
         "RandAdjustContrast",
@@ -100,19 +100,19 @@ class Redrawn(Section):
     args: dict[str, bool | int | float | str | list[int] | list[float]] = Field({})
 
 
-class Balance(Section):
-    """Rarer classes by augmentation (S2): some of their cases are drawn again in every epoch.
+class Balance(StrictSection):
+    """Balance classes by oversampling with augmentation (S2); every round draws other cases.
 
-    A site's weight stays its number of true cases.
+    A site's weight in the aggregate stays its number of cases without oversampling.
     """
 
     rates: dict[Label, Annotated[float, Field(ge=1.0, le=100.0)]] = Field(
         {},
-        description="class → times as many cases as it has; unless given, or equal: every class "
-        "as many as the site's most frequent",
+        description="class → factor of its number of cases; equal, or no rates: every class grows "
+        "to the site's most frequent one",
     )
-    transforms: tuple[Redrawn, ...] = Field(
-        min_length=1, max_length=16, description="of what is drawn again, in this order"
+    transforms: tuple[OversamplingTransform, ...] = Field(
+        min_length=1, max_length=16, description="of the oversampled cases, in this order"
     )
 
     @field_validator("rates", mode="before")
@@ -121,8 +121,8 @@ class Balance(Section):
         return {} if rates == "equal" else rates
 
 
-class Split(Section):
-    """How a site divides its patients, where its manifest has no split of its own."""
+class Split(StrictSection):
+    """How a site divides its patients if its manifest has no column split."""
 
     test: Share = 0.2
     validation: float = Field(0.0, ge=0.0, lt=1.0, description="share of the patients; S0: folds")
@@ -135,7 +135,7 @@ class Split(Section):
         return self
 
 
-class Training(Section):
+class Training(StrictSection):
     """Local training: SGD with momentum, linear warm-up, cosine to zero, weighted cross-entropy.
 
     Biases and normalisation parameters are exempt from weight decay.
@@ -151,8 +151,8 @@ class Training(Section):
     balance: Balance | None = None
 
 
-class Phantom(Section):
-    """The built-in phantom that stands in when no ``--data`` is given."""
+class Phantom(StrictSection):
+    """The built-in phantom, which is used without ``--data``."""
 
     sites: int = Field(3, ge=1, le=1000)
     cases_per_site: int = Field(40, ge=8, le=100_000)
@@ -160,7 +160,7 @@ class Phantom(Section):
     seed: int = Field(0, ge=0)
 
 
-class TaskRecipe(Section):
+class TaskRecipe(StrictSection):
     """One diagnostic task. ``tasks/*.yaml`` hold these."""
 
     schema_version: Literal[1]
@@ -190,7 +190,7 @@ class TaskRecipe(Section):
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
         if len(set(self.classes)) != len(self.classes):
-            raise ValueError("classes: each class may stand there once")
+            raise ValueError("classes: each class may appear once")
         for name in (self.positive_class, *self.labels.values()):
             if name not in self.classes:
                 raise ValueError(f"'{name}' is not one of the classes {', '.join(self.classes)}")

@@ -6,7 +6,8 @@ from statistics import fmean
 
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report.tables import finished_cells
-from ucadi_flwr.results.experiment import Cell, Results, Round
+from ucadi_flwr.results.experiment import Cell, Results
+from ucadi_flwr.results.rounds import RoundRecord
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def exchanged_bytes(cell: Cell, results: Results) -> int:
     return sum(record.bytes_up + record.bytes_down for record in cell.rounds)
 
 
-def seconds_of(record: Round) -> Seconds:
+def seconds_of(record: RoundRecord) -> Seconds:
     """The seconds of one round; the slowest site has the largest sum of training and protection."""
     slowest = max(
         record.sites.values(), key=lambda work: work.seconds + work.protect_seconds, default=None

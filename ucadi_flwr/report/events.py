@@ -13,6 +13,7 @@ from ucadi_flwr.errors import DataError
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report.costs import seconds_of
 from ucadi_flwr.results.experiment import Cell, Results
+from ucadi_flwr.results.layout import run_name
 
 
 class Scalar(NamedTuple):
@@ -45,7 +46,7 @@ def write_events(results: Results, folder: Path) -> None:
     start = datetime.fromisoformat(results.created).timestamp()
     for cell in results.cells:
         if cell.error is None:
-            run = folder / cell.strategy.name / f"seed{cell.seed}"
+            run = folder / run_name(cell.strategy.name, cell.seed)
             with SummaryWriter(str(run)) as writer:
                 for tag, value, number, elapsed in scalars(cell):
                     writer.add_scalar(tag, value, number, walltime=start + elapsed)

@@ -6,12 +6,14 @@ Everything here can be made again from results.json and the predictions.
 from pathlib import Path
 
 from ucadi_flwr.comparison.analyse import analyse
+from ucadi_flwr.files.atomic import replacing
 from ucadi_flwr.report.comparisons import Comparison
 from ucadi_flwr.report.csv_files import csv_texts
 from ucadi_flwr.report.figures import draw, write_figures
 from ucadi_flwr.report.page import write_report
 from ucadi_flwr.results.analysis import write_analysis
 from ucadi_flwr.results.experiment import read_results
+from ucadi_flwr.results.layout import ExperimentFolder
 
 
 def publish(out: Path, readers: Path | None = None, reference: str | None = None) -> Path:
@@ -27,18 +29,18 @@ def publish(out: Path, readers: Path | None = None, reference: str | None = None
     Raises:
         DataError: a file is missing, broken or does not belong to this experiment.
     """
-    results = read_results(out / "results.json")
+    folder = ExperimentFolder(out)
+    results = read_results(folder.results)
     comparison: Comparison | None = None
     if any(model.test for cell in results.cells if cell.error is None for model in cell.models):
         analysis = analyse(out, results, reference, readers)
-        write_analysis(out / "analysis.json", analysis)
-        folder = out / "tables"
-        folder.mkdir(exist_ok=True)
+        write_analysis(folder.analysis, analysis)
+        folder.tables.mkdir(exist_ok=True)
         for name, text in csv_texts(analysis).items():
-            (folder / name).write_text(text, encoding="utf-8")
+            with replacing(folder.tables / name) as partial:
+                partial.write_text(text, encoding="utf-8")
         comparison = Comparison(analysis, [cell.strategy.name for cell in results.cells])
     drawings = draw(results, comparison)
-    write_figures(drawings, out / "figures")
-    report = out / "report.html"
-    write_report(report, results, comparison, drawings)
-    return report
+    write_figures(drawings, folder.figures)
+    write_report(folder.report, results, comparison, drawings)
+    return folder.report

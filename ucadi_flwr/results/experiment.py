@@ -6,7 +6,10 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ucadi_flwr.errors import DataError
+from ucadi_flwr.evaluation.metrics import TestMeasures
+from ucadi_flwr.files.atomic import replacing
 from ucadi_flwr.files.limits import RESULTS_BYTES
+from ucadi_flwr.results.rounds import RoundRecord
 
 Document = TypeVar("Document", bound="Part")
 
@@ -24,65 +27,13 @@ class RecipeRef(Part):
     digest: str
 
 
-class SiteRound(Part):
-    """One site in one round; None is what the server did not learn.
-
-    ``seconds`` of training, ``protect_seconds`` of opening and sealing.
-    """
-
-    examples: int | None
-    epochs: int
-    loss: float | None
-    seconds: float
-    protect_seconds: float
-
-
-class Failure(Part):
-    """A site that was left out, and why."""
-
-    site: str
-    reason: str
-
-
-class Round(Part):
-    """One round; bytes are those of models and what else is summed, over all sites.
-
-    ``attempts``: more than one if ranges had to be widened. ``loss``: mean over the sites' cases.
-    """
-
-    round: int
-    attempts: int
-    seconds: float
-    add_seconds: float
-    loss: float | None
-    bytes_up: int
-    bytes_down: int
-    sites: dict[str, SiteRound]
-    failures: list[Failure]
-
-
-class Figures(Part):
-    """One model on one site's test cases; None where a figure is not defined.
-
-    Decision: argmax is the positive class; AUC: of its probability. ``confusion``: rows true,
-    columns predicted, in the order of the task's classes.
-    """
-
-    n: int
-    auc: float | None
-    sensitivity: float | None
-    specificity: float | None
-    accuracy: float
-    confusion: list[list[int]]
-
-
 class Model(Part):
     """A trained model: where, its file in the results folder, and its tests by site."""
 
     trained_at: str = Field(description="'all', or the one site that trained it")
     file: str
     sha256: str
-    test: dict[str, Figures]
+    test: dict[str, TestMeasures]
 
 
 class Fold(Part):
@@ -90,7 +41,7 @@ class Fold(Part):
 
     fold: int
     trained_at: str
-    validation: dict[str, Figures]
+    validation: dict[str, TestMeasures]
     score: float = Field(description="AUC over the validation cases, or accuracy without one")
     chosen: bool
 
@@ -105,7 +56,7 @@ class Cell(Part):
     seed: int
     seconds: float
     parameters: int
-    rounds: list[Round]
+    rounds: list[RoundRecord]
     models: list[Model]
     folds: list[Fold] = Field(default_factory=list)
     error: str | None = None
@@ -154,9 +105,8 @@ def read_results(path: Path) -> Results:
 
 def write_document(path: Path, document: Part) -> None:
     """Write atomically: the old document stays, or the new one is there whole."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(document.model_dump_json(indent=2), encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(document.model_dump_json(indent=2), encoding="utf-8")
 
 
 def read_document(path: Path, kind: type[Document], remedy: str) -> Document:

@@ -82,10 +82,8 @@ def _by_reader(
 
 
 def _read(path: Path) -> Table:
-    """The rows, with the columns' names in lower case and in any order."""
 
     def check_columns(columns: list[str]) -> None:
-        columns[:] = [column.casefold() for column in columns]
         if sorted(columns) != sorted(COLUMNS):
             raise DataError(
                 f"{path}: line 1: columns are {listed(columns) or 'none'}; name them "
@@ -93,4 +91,6 @@ def _read(path: Path) -> Table:
             )
 
     remedy = "name a CSV file with columns case, reader and call"
-    return read_table(path, READERS_BYTES, remedy=remedy, check_columns=check_columns)
+    return read_table(
+        path, READERS_BYTES, remedy=remedy, check_columns=check_columns, fold_case=True
+    )

@@ -1,7 +1,14 @@
-"""What is recorded about a round, for the journal, checkpoints and results."""
+"""The record of a round: the same in the journal, in checkpoints, in run.json and results.json.
+
+Documents that hold records check them with pydantic; unknown keys are errors there.
+"""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict
+
+STRICT = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True)
@@ -11,11 +18,23 @@ class SiteRecord:
     ``seconds`` of training, ``protect_seconds`` of opening and sealing.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
     examples: int | None
     epochs: int
     loss: float | None
     seconds: float
     protect_seconds: float
+
+
+@dataclass(frozen=True)
+class FailureRecord:
+    """A site that was left out of a round, and why."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    site: str
+    reason: str
 
 
 @dataclass
@@ -26,6 +45,8 @@ class RoundRecord:
     ``loss`` is the mean over the sites' cases; None where they are encrypted.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
     round: int
     attempts: int = 1
     seconds: float = 0.0
@@ -34,15 +55,15 @@ class RoundRecord:
     bytes_up: int = 0
     bytes_down: int = 0
     sites: dict[str, SiteRecord] = field(default_factory=dict)
-    failures: list[dict[str, str]] = field(default_factory=list)
+    failures: list[FailureRecord] = field(default_factory=list)
 
     def fail(self, site: str, reason: str) -> None:
-        """Write down that a site was left out."""
-        self.failures.append({"site": site, "reason": reason})
+        """Record that a site was left out."""
+        self.failures.append(FailureRecord(site, reason))
 
     def describe_failures(self) -> str:
         """All failures in one line."""
-        return "; ".join(f"{f['site']}: {f['reason']}" for f in self.failures) or "none"
+        return "; ".join(f"{f.site}: {f.reason}" for f in self.failures) or "none"
 
     def mean_loss(self) -> float | None:
         """The sites' training loss, by cases where their numbers are known."""

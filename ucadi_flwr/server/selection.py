@@ -44,9 +44,7 @@ def choose(
         return list(present)
     rounds = list(rounds)
     former = [record for record in rounds if record.round < server_round]
-    failed = {
-        f["site"] for record in rounds if record.round == server_round for f in record.failures
-    }
+    failed = {f.site for record in rounds if record.round == server_round for f in record.failures}
     sites = [site for _, site in present]
     wanted = max(math.ceil(selection.fraction * len(sites)), min_sites)
     due = {s for s in sites if server_round - _last(s, former) >= selection.at_least_every}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ucadi_flwr.errors import FederationError, UcadiError
-from ucadi_flwr.evaluation.metrics import from_predictions
+from ucadi_flwr.evaluation.metrics import TestMeasures, from_predictions
 from ucadi_flwr.exchange.initial_model import sealed_initial_model
 from ucadi_flwr.exchange.sealed_run import open_sealed
 from ucadi_flwr.files.atomic import replacing
@@ -75,9 +75,7 @@ def run_cell(
     return Cell(**cell, parameters=0, rounds=[], models=[], error=reason)
 
 
-def exact_measures(
-    task: TaskRecipe, folder: RunFolder, trained_at: str
-) -> dict[str, dict[str, Any]]:
+def exact_measures(task: TaskRecipe, folder: RunFolder, trained_at: str) -> dict[str, TestMeasures]:
     """Site → exact measures of one model, from the predictions that simulated sites keep.
 
     Args:
@@ -89,8 +87,9 @@ def exact_measures(
     measures = {}
     for path in folder.all_predictions_of(trained_at):
         predictions = read_predictions(path, task.classes)
-        of_site = from_predictions(predictions.probabilities, predictions.labels, positive)
-        measures[path.stem] = of_site.as_dict()
+        measures[path.stem] = from_predictions(
+            predictions.probabilities, predictions.labels, positive
+        )
     return measures
 
 

@@ -14,7 +14,7 @@ from ucadi_flwr.evaluation.metrics import from_predictions
 from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.recipes.strategy import StrategyRecipe
-from ucadi_flwr.results.experiment import Cell, Figures, Fold
+from ucadi_flwr.results.experiment import Cell, Fold
 from ucadi_flwr.results.predictions import read_predictions
 from ucadi_flwr.simulation.cells import exact_measures
 from ucadi_flwr.simulation.experiment import ExperimentPlan
@@ -89,8 +89,7 @@ def test_chosen_folds(
             network = make_model(plan.task, seed)
             network.load_state_dict(load_file(own if own.is_file() else plan.out / model.file))
             client.test(network.to(client.device), settings)
-        measures = exact_measures(plan.task, folder, model.trained_at)
-        test = {site: Figures.model_validate(values) for site, values in measures.items()}
+        test = exact_measures(plan.task, folder, model.trained_at)
         models.append(model.model_copy(update={"test": test}))
     return cell.model_copy(update={"models": models})
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ucadi_flwr.data.dataset import CachedCases, cached_set
-from ucadi_flwr.data.partition import PARTS
+from ucadi_flwr.data.manifest import PARTS
 from ucadi_flwr.data.phantom.site import write_phantom
 from ucadi_flwr.data.sites import Site, open_sites
 from ucadi_flwr.errors import DataError, UcadiError

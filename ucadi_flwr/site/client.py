@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ucadi_flwr.data.dataset import testing_set, training_set
-from ucadi_flwr.data.partition import Part
+from ucadi_flwr.data.manifest import Part
 from ucadi_flwr.data.sites import Site
 from ucadi_flwr.evaluation.counts import Counts
 from ucadi_flwr.evaluation.predict import probabilities, recorded_inputs
 from ucadi_flwr.models.factory import make_model, set_schedule
-from ucadi_flwr.models.files import save_own_model
+from ucadi_flwr.models.files import save_site_model
 from ucadi_flwr.models.parts import merge, output_layer, split
 from ucadi_flwr.models.state import read_state, write_state
 from ucadi_flwr.models.travelling import TravellingTensors, travelling_tensors
@@ -31,7 +31,7 @@ from ucadi_flwr.results.features import write_features
 from ucadi_flwr.results.layout import RunFolder
 from ucadi_flwr.results.predictions import write_predictions
 from ucadi_flwr.site.personalisation import personalise
-from ucadi_flwr.training.local import LocalWork, train
+from ucadi_flwr.training.local import LocalUpdate, train
 
 
 class SiteClient(NumPyClient):
@@ -89,7 +89,7 @@ class SiteClient(NumPyClient):
         server_round, rounds = int(config["server-round"]), int(config["rounds"])
         epochs, seed = self.strategy.local_epochs, int(config["seed"])
         model = self._open(parameters, seed)
-        work = LocalWork(
+        work = LocalUpdate(
             first_epoch=(server_round - 1) * epochs,
             epochs=epochs,
             total_epochs=rounds * epochs,
@@ -132,7 +132,7 @@ class SiteClient(NumPyClient):
             )
         own = self.tailoring or (self.tensors.local and self.site.trains)
         if self.own_model is not None and own:
-            save_own_model(self.own_model, model, self.task, self.site.name)
+            save_site_model(self.own_model, model, self.task, self.site.name)
         return self.test(model, config)
 
     @property
@@ -142,7 +142,7 @@ class SiteClient(NumPyClient):
         Tailored to one, a model would call everything that class, and test well there.
         """
         several = len(set(self.site.labels("train"))) > 1
-        return self.strategy.tailoring if several else None
+        return self.strategy.personalisation if several else None
 
     def test(
         self, model: nn.Module, config: dict[str, Scalar]

@@ -21,7 +21,7 @@ from ucadi_flwr.models.parts import output_layer
 from ucadi_flwr.models.pretrained import LoadReport, load_initial
 from ucadi_flwr.recipes.strategy import Personalisation
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.training.local import LocalWork, train
+from ucadi_flwr.training.local import LocalUpdate, train
 
 
 def personalise(
@@ -44,7 +44,7 @@ def personalise(
         model: the network, on ``device``.
         site: the site, with training cases.
         task: the task of the model.
-        settings: the strategy's section ``tailoring``.
+        settings: the strategy's personalisation, its key ``tailoring``.
         cache: folder of the site's preprocessed images.
         seed: seed of the batches and the augmentation.
         epochs_before: epochs of this site's size that the model was trained for; they set the
@@ -55,7 +55,7 @@ def personalise(
     finite.
     """
     rate = settings.learning_rate or task.training.learning_rate
-    work = LocalWork(
+    work = LocalUpdate(
         first_epoch=0,
         epochs=settings.epochs,
         total_epochs=settings.epochs,

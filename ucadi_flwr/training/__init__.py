@@ -1,1 +1,1 @@
-"""Local training: epochs, losses, schedules, penalties."""
+"""Local training: epochs, schedule, frozen layers, and terms that are added to the loss."""

@@ -42,7 +42,7 @@ def test_prepare_writes_a_site(
     code, out, err = run(monkeypatch, capsys, *words, "--min-slices", 5)
     assert code == 0, err
     assert "1 series kept" in out
-    assert "1 left out" in out
+    assert "1 series excluded" in out
     with (tmp_path / "out" / "excluded.csv").open(encoding="utf-8") as file:
         (left_out,) = csv.DictReader(file)
     assert "3 slices, at least 5 needed" in left_out["detail"]

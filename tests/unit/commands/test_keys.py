@@ -14,7 +14,7 @@ from ucadi_flwr import cli
 def keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Any:
-    """Run ``ucadi keys`` in a folder of its own; (exit status, output, errors)."""
+    """Run ``ucadi keys`` in a new folder; it returns (exit status, output, errors)."""
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str) -> tuple[int, str, str]:
@@ -28,7 +28,7 @@ def keys(
 
 
 @pytest.mark.parametrize("scheme", ["bfv", "ckks"])
-def test_create_show_check(keys: Any, tmp_path: Path, scheme: str) -> None:
+def test_create_show_and_check(keys: Any, tmp_path: Path, scheme: str) -> None:
     code, out, err = keys("create", "site.key", "server.ctx", "--scheme", scheme)
     assert (code, err) == (0, "")
     assert stat.S_IMODE((tmp_path / "site.key").stat().st_mode) == 0o600

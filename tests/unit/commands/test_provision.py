@@ -1,4 +1,4 @@
-"""``ucadi provision``: what it prints, and that mistakes are one line."""
+"""``ucadi provision``: its output, and that errors are one line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ Run = Callable[..., tuple[int, str, str]]
 def provision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
-    """Run the command in a folder of its own; (exit status, output, errors)."""
+    """Run the command in a new folder; it returns (exit status, output, errors)."""
     monkeypatch.chdir(tmp_path)
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command()(command)
@@ -54,28 +54,28 @@ def test_schemes(provision: Run, scheme: str, said: str) -> None:
     assert f"scheme: {said}" in out
 
 
-def test_changes_say_whom_to_hand_what(provision: Run) -> None:
+def test_changes_print_who_receives_which_folder(provision: Run) -> None:
     provision(*NEW)
     code, out, _ = provision("--out", "KIT", "--add", "C", "--add", "D")
     assert code == 0
     assert out == (
-        "Hand KIT/server to the server again; changed: README.md, node-keys/C.pub, "
+        "Give KIT/server to the server again; changed: README.md, node-keys/C.pub, "
         "node-keys/D.pub, settings.json\n"
-        "Hand KIT/C to C for the first time\n"
-        "Hand KIT/D to D for the first time\n"
-        "All others go on with what they have.\n"
+        "Give KIT/C to C for the first time\n"
+        "Give KIT/D to D for the first time\n"
+        "The others keep the files that they have.\n"
     )
     code, out, _ = provision("--out", "KIT", "--revoke", "A")
     assert code == 0
     for party in ("the server", "St. Mary", "C", "D"):
         assert f"to {party} again" in out
-    assert "Delete what A was handed" in out
+    assert "Delete the files that A received" in out
     code, out, _ = provision("--out", "KIT", "--rotate")
     assert code == 0
-    assert "Hand KIT/C to C again; changed: README.md, encryption.key, settings.json" in out
+    assert "Give KIT/C to C again; changed: README.md, encryption.key, settings.json" in out
     code, out, _ = provision("--out", "KIT", "--renew")
     assert code == 0
-    assert out.startswith("Hand KIT/server to the server again; changed: ")
+    assert out.startswith("Give KIT/server to the server again; changed: ")
     assert "server.crt, server.key\n" in out
 
 
@@ -93,10 +93,10 @@ def test_changes_say_whom_to_hand_what(provision: Run) -> None:
         (NEW, "exists already"),
         (("--out", "KIT", "--add", "A"), "already"),
         (("--out", "KIT", "--revoke", "Z"), "no site 'Z'"),
-        (("--out", "KIT", "--add", "B", "--revoke", "A"), "one thing at a time"),
-        (("--out", "KIT", "--rotate", "--renew"), "one thing at a time"),
-        (("--out", "KIT", "--add", "B", "--scheme", "ckks"), "one thing at a time"),
-        (("--out", "KIT", "--renew", "--server", "h:1"), "one thing at a time"),
+        (("--out", "KIT", "--add", "B", "--revoke", "A"), "one change at a time"),
+        (("--out", "KIT", "--rotate", "--renew"), "one change at a time"),
+        (("--out", "KIT", "--add", "B", "--scheme", "ckks"), "one change at a time"),
+        (("--out", "KIT", "--renew", "--server", "h:1"), "one change at a time"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -1,4 +1,4 @@
-"""``ucadi slices``: what is written, what is left out and told, and that it is all or nothing."""
+"""``ucadi slices``: what it writes, which volumes it excludes, and that it writes all or none."""
 
 import csv
 import stat
@@ -14,7 +14,7 @@ from ucadi_flwr import cli
 from ucadi_flwr.data.dataset import training_set
 from ucadi_flwr.data.manifest import read_manifest
 from ucadi_flwr.data.sites import open_sites
-from ucadi_flwr.data.slices import Cut, cut_site
+from ucadi_flwr.data.slices import SliceSelection, extract_slices
 from ucadi_flwr.data.transforms import read_ct, read_grey
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.recipes import loader
@@ -58,10 +58,10 @@ def site(tmp_path: Path) -> Path:
 
 
 def test_manifest_has_a_row_per_slice(site: Path, tmp_path: Path) -> None:
-    pictures, left_out = cut_site(site, tmp_path / "out", Cut(per_volume=2))
+    images, excluded = extract_slices(site, tmp_path / "out", SliceSelection(per_volume=2))
     rows = rows_of(tmp_path / "out" / "manifest.csv")
-    assert left_out == []
-    assert len(rows) == len(pictures) == 14
+    assert excluded == []
+    assert len(rows) == len(images) == 14
     assert rows[:3] == [
         {"file": "images/v0-z007.png", "label": "covid", "patient": "p0"},
         {"file": "images/v0-z012.png", "label": "covid", "patient": "p0"},
@@ -74,10 +74,10 @@ def test_manifest_has_a_row_per_slice(site: Path, tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o700
 
 
-def test_a_picture_is_the_windowed_slice_that_tasks_on_volumes_read(
+def test_an_image_is_the_windowed_slice_that_tasks_on_volumes_read(
     site: Path, tmp_path: Path
 ) -> None:
-    cut_site(site, tmp_path / "out", Cut(3, 0.5, (-1000.0, 400.0)))
+    extract_slices(site, tmp_path / "out", SliceSelection(3, 0.5, (-1000.0, 400.0)))
     volume = read_ct(site / "images" / "v4.nii.gz")[0].numpy()
     for z in (6, 10, 13):
         path = tmp_path / "out" / "images" / f"v4-z{z:03d}.png"
@@ -88,7 +88,9 @@ def test_a_picture_is_the_windowed_slice_that_tasks_on_volumes_read(
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_a_mark_at_the_front_and_on_the_right_is_up_and_left(tmp_path: Path, turned: bool) -> None:
+def test_a_mark_at_the_front_on_the_right_appears_at_the_top_left(
+    tmp_path: Path, turned: bool
+) -> None:
     hu, affine = np.full((12, 10, 8), -1200, np.int16), RAS
     hu[-2, -3, 5] = 600  # second from the patient's right, third from the front
     if turned:  # the same patient in the same place, stored front to back and head to feet
@@ -98,7 +100,7 @@ def test_a_mark_at_the_front_and_on_the_right_is_up_and_left(tmp_path: Path, tur
     site.mkdir()
     nibabel.save(nibabel.Nifti1Image(hu, affine), site / "a.nii")
     write_manifest(site, "name,label,patient", "a,covid,p")
-    cut_site(site, tmp_path / "out", Cut(8, 1.0))
+    extract_slices(site, tmp_path / "out", SliceSelection(8, 1.0))
     white = {
         path.name: np.argwhere(np.asarray(Image.open(path)) == 255).tolist()
         for path in (tmp_path / "out" / "images").iterdir()
@@ -107,13 +109,13 @@ def test_a_mark_at_the_front_and_on_the_right_is_up_and_left(tmp_path: Path, tur
     assert np.argwhere(read_ct(site / "a.nii")[0].numpy() == 600).tolist() == [[5, 2, 1]]
 
 
-def test_dicom_series_are_cut_like_their_nifti(tmp_path: Path) -> None:
+def test_dicom_series_give_the_same_slices_as_their_nifti(tmp_path: Path) -> None:
     site = tmp_path / "site"
     dicom_factory.write_series(site / "series", slices=6)
     nifti = read_ct(site / "series")[0].numpy().transpose(2, 1, 0).astype(np.int16)
     nibabel.save(nibabel.Nifti1Image(nifti, np.diag([-1.0, -1, 1, 1])), site / "n.nii")
     write_manifest(site, "file,label,patient", "series,covid,p", "n.nii,covid,p")
-    cut_site(site, tmp_path / "out", Cut(2))
+    extract_slices(site, tmp_path / "out", SliceSelection(2))
     images = tmp_path / "out" / "images"
     names = sorted(path.name for path in images.iterdir())
     assert names == ["n-z001.png", "n-z003.png", "series-z001.png", "series-z003.png"]
@@ -122,7 +124,7 @@ def test_dicom_series_are_cut_like_their_nifti(tmp_path: Path) -> None:
 
 
 def test_the_result_is_a_site_split_by_patient_that_trains(site: Path, tmp_path: Path) -> None:
-    cut_site(site, tmp_path / "out", Cut(per_volume=3))
+    extract_slices(site, tmp_path / "out", SliceSelection(per_volume=3))
     for name in ("ct-slices3", "ct-slices2"):
         task = loader.load(TaskRecipe, name)
         cases = read_manifest(tmp_path / "out", task.class_of)
@@ -143,7 +145,7 @@ def test_the_result_is_a_site_split_by_patient_that_trains(site: Path, tmp_path:
 def test_site_and_split_are_kept_where_the_volumes_have_them(site: Path, tmp_path: Path) -> None:
     lines = ["name,label,patient,split,site", "v0,a,p0,train,north", "v1,b,p1,test,south"]
     write_manifest(site, *lines)
-    cut_site(site, tmp_path / "out", Cut(1))
+    extract_slices(site, tmp_path / "out", SliceSelection(1))
     cases = read_manifest(tmp_path / "out", ["a", "b"])
     assert [(case.label, case.site, case.split) for case in cases] == [
         ("a", "north", "train"),
@@ -151,14 +153,14 @@ def test_site_and_split_are_kept_where_the_volumes_have_them(site: Path, tmp_pat
     ]
 
 
-def test_volumes_that_share_a_file_name_do_not_meet(tmp_path: Path) -> None:
+def test_volumes_with_the_same_file_name_stay_apart(tmp_path: Path) -> None:
     site = tmp_path / "site"
     lines = ["file,name,label,patient"]
     for i, folder in enumerate(("Doe_Jane", "Roe_Rick")):
         write_volume(site / folder / "ct.nii.gz", seed=i)
         lines.append(f"{folder}/ct.nii.gz,../../evil{i},covid,p{i}")
     write_manifest(site, *lines)
-    cut_site(site, tmp_path / "out", Cut(1))
+    extract_slices(site, tmp_path / "out", SliceSelection(1))
     cases = read_manifest(tmp_path / "out", None)
     assert [case.name for case in cases] == ["images/ct-z010.png", "images/ct-2-z010.png"]
     assert not any(b"Doe" in raw or b"Roe" in raw for raw in everything(tmp_path / "out").values())
@@ -166,11 +168,11 @@ def test_volumes_that_share_a_file_name_do_not_meet(tmp_path: Path) -> None:
 
 def test_the_same_site_gives_the_same_bytes(site: Path, tmp_path: Path) -> None:
     for out in ("one", "two"):
-        cut_site(site, tmp_path / out, Cut())
+        extract_slices(site, tmp_path / out, SliceSelection())
     assert everything(tmp_path / "one") == everything(tmp_path / "two")
 
 
-def test_broken_volumes_are_left_out_and_told(site: Path, tmp_path: Path) -> None:
+def test_broken_volumes_are_excluded_with_a_reason(site: Path, tmp_path: Path) -> None:
     (site / "images" / "v1.nii.gz").write_bytes(b"hello")
     hu = np.full((4, 4, 8), np.nan, np.float32)
     nibabel.save(nibabel.Nifti1Image(hu, RAS), site / "images" / "v2.nii.gz")
@@ -183,8 +185,8 @@ def test_broken_volumes_are_left_out_and_told(site: Path, tmp_path: Path) -> Non
     )
     calls: list[tuple[int, int]] = []
     advance = lambda done, total: calls.append((done, total))  # noqa: E731
-    pictures, left_out = cut_site(site, tmp_path / "out", Cut(2), advance)
-    assert {picture.patient for picture in pictures} == {"p0"}
+    images, excluded = extract_slices(site, tmp_path / "out", SliceSelection(2), advance)
+    assert {image.patient for image in images} == {"p0"}
     assert calls == [(n, 5) for n in range(1, 6)]
     rows = rows_of(tmp_path / "out" / "excluded.csv")
     assert [(row["patient"], row["reason"]) for row in rows] == [
@@ -193,7 +195,7 @@ def test_broken_volumes_are_left_out_and_told(site: Path, tmp_path: Path) -> Non
         ("p3", "gantry tilt"),
         ("p4", "unreadable"),
     ]
-    assert [row["name"] for row in rows] == [out.name for out in left_out]
+    assert [row["name"] for row in rows] == [out.name for out in excluded]
     assert rows[1]["detail"] == "a slice has voxels that are not numbers"
     assert rows[3]["detail"].startswith("0 DICOM series and 0 unreadable files")
     assert str(tmp_path) not in (tmp_path / "out" / "excluded.csv").read_text(encoding="utf-8")
@@ -201,9 +203,7 @@ def test_broken_volumes_are_left_out_and_told(site: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt(), OSError(28, "No space left on device")])
-def test_interruption_leaves_nothing_behind(
-    site: Path, tmp_path: Path, raised: BaseException
-) -> None:
+def test_interruption_leaves_no_files(site: Path, tmp_path: Path, raised: BaseException) -> None:
     before = set(tmp_path.rglob("*"))
 
     def stop(done: int, total: int) -> None:
@@ -212,7 +212,7 @@ def test_interruption_leaves_nothing_behind(
             raise raised
 
     with pytest.raises((KeyboardInterrupt, DataError)):
-        cut_site(site, tmp_path / "out", Cut(), stop)
+        extract_slices(site, tmp_path / "out", SliceSelection(), stop)
     assert set(tmp_path.rglob("*")) == before
 
 
@@ -226,7 +226,7 @@ def run(
     return int(ended.value.code or 0), said.out, said.err
 
 
-def test_the_command_takes_a_window_and_says_what_it_wrote(
+def test_the_command_accepts_a_window_and_prints_a_summary(
     site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (site / "images" / "v6.nii.gz").write_bytes(b"hello")
@@ -236,9 +236,9 @@ def test_the_command_takes_a_window_and_says_what_it_wrote(
     assert out.splitlines()[:3] == [
         f"24 slices of 6 patients in {tmp_path / 'out' / 'images'}",
         "labels: covid (8), normal (8), pneumonia (8)",
-        "1 volumes left out (1 unreadable): see excluded.csv",
+        "1 volumes excluded (1 unreadable): see excluded.csv",
     ]
-    cut_site(site, tmp_path / "same", Cut(4, 0.8, (-1000.0, 400.0)))
+    extract_slices(site, tmp_path / "same", SliceSelection(4, 0.8, (-1000.0, 400.0)))
     assert everything(tmp_path / "out") == everything(tmp_path / "same")
 
 
@@ -250,7 +250,10 @@ def test_the_command_takes_a_window_and_says_what_it_wrote(
         (["--output", "out", "--input", "gone"], "gone: no such folder; name a site's folder"),
         (["--output", "out", "--input", "busy"], "no manifest; add manifest.csv"),
         (["--output", "out", "--input", "unlabelled"], "label is empty: line 2; fill it in"),
-        (["--output", "out", "--input", "pictures"], "nothing to cut (1 unreadable); first a: not"),
+        (
+            ["--output", "out", "--input", "pictures"],
+            "no volume can be used (1 unreadable); first a: not",
+        ),
         (["--output", "out", "--per-volume", "0"], "take at least 1 slice a volume"),
         (["--output", "out", "--window", "600", "-1200"], "the lower one first"),
     ],

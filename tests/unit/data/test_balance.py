@@ -1,4 +1,4 @@
-"""Rarer classes by augmentation."""
+"""Class balancing by oversampling with augmentation."""
 
 from collections import Counter
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers import tiny
 
-from ucadi_flwr.data.balance import drawn_again
+from ucadi_flwr.data.balance import oversampled_indices
 from ucadi_flwr.data.dataset import CachedCases, training_set
 from ucadi_flwr.data.sites import Site, open_sites
 from ucadi_flwr.errors import RecipeError
@@ -18,27 +18,30 @@ LABELS = [0] * 10 + [1] * 4 + [3] * 1
 NOISE = {"name": "RandGaussianNoise", "args": {"prob": 1.0, "std": 0.5}}
 
 
-def test_equal_is_as_many_as_the_most_frequent() -> None:
-    again = drawn_again(LABELS, {}, seed=1)
+def test_equal_raises_every_class_to_the_most_frequent() -> None:
+    again = oversampled_indices(LABELS, {}, seed=1)
     assert Counter(LABELS[i] for i in again) == {1: 6, 3: 9}
     times = Counter(again)
-    assert {times[i] for i in range(10, 14)} == {1, 2}  # each once before one is drawn twice
+    assert {times[i] for i in range(10, 14)} == {
+        1,
+        2,
+    }  # each is repeated once before one is repeated twice
 
 
 def test_rates_by_class() -> None:
-    again = drawn_again(LABELS, {1: 2.5, 2: 9.0}, seed=1)
+    again = oversampled_indices(LABELS, {1: 2.5, 2: 9.0}, seed=1)
     assert Counter(LABELS[i] for i in again) == {1: 6}
 
 
-def test_one_class_or_none_has_nothing_to_balance() -> None:
-    assert drawn_again([2, 2, 2], {}, seed=0) == []
-    assert drawn_again([], {1: 2.0}, seed=0) == []
+def test_one_class_or_no_cases_need_no_balance() -> None:
+    assert oversampled_indices([2, 2, 2], {}, seed=0) == []
+    assert oversampled_indices([], {1: 2.0}, seed=0) == []
 
 
-def test_the_seed_draws() -> None:
+def test_the_seed_fixes_the_oversampled_cases() -> None:
     rates = {0: 1.5}
-    assert drawn_again(LABELS, rates, 5) == drawn_again(LABELS, rates, 5)
-    assert len({tuple(drawn_again(LABELS, rates, seed)) for seed in range(9)}) > 1
+    assert oversampled_indices(LABELS, rates, 5) == oversampled_indices(LABELS, rates, 5)
+    assert len({tuple(oversampled_indices(LABELS, rates, seed)) for seed in range(9)}) > 1
 
 
 @pytest.fixture
@@ -57,16 +60,16 @@ def task(folder: Path, **balance: object) -> TaskRecipe:
     return loader.load(TaskRecipe, str(tiny.write_task(folder)), changes)
 
 
-def images(found: torch.utils.data.Dataset) -> list[tuple[bytes, int]]:  # type: ignore[type-arg]
-    size = len(found)  # type: ignore[arg-type]
-    return [(found[i]["image"].numpy().tobytes(), found[i]["label"]) for i in range(size)]
+def images(dataset: torch.utils.data.Dataset) -> list[tuple[bytes, int]]:  # type: ignore[type-arg]
+    size = len(dataset)  # type: ignore[arg-type]
+    return [(dataset[i]["image"].numpy().tobytes(), dataset[i]["label"]) for i in range(size)]
 
 
-def test_off_is_what_it_was(site: Site, tmp_path: Path) -> None:
+def test_without_balance_the_dataset_is_not_extended(site: Site, tmp_path: Path) -> None:
     assert isinstance(training_set(site, task(tmp_path), tmp_path / "cache", 3), CachedCases)
 
 
-def test_cases_are_drawn_again_with_the_transforms(site: Site, tmp_path: Path) -> None:
+def test_oversampled_cases_pass_through_the_transforms(site: Site, tmp_path: Path) -> None:
     plain = images(training_set(site, task(tmp_path), tmp_path / "cache", 3))
     balanced = task(tmp_path, rates="equal")
     more = images(training_set(site, balanced, tmp_path / "cache", 3))
@@ -82,8 +85,8 @@ def test_cases_are_drawn_again_with_the_transforms(site: Site, tmp_path: Path) -
 
 
 def test_nothing_to_balance_is_no_error(site: Site, tmp_path: Path) -> None:
-    found = training_set(site, task(tmp_path, rates={"left": 1.0}), tmp_path / "cache", 3)
-    assert len(found) == len(site.parts["train"])
+    dataset = training_set(site, task(tmp_path, rates={"left": 1.0}), tmp_path / "cache", 3)
+    assert len(dataset) == len(site.parts["train"])
 
 
 @pytest.mark.parametrize(
@@ -95,10 +98,10 @@ def test_nothing_to_balance_is_no_error(site: Site, tmp_path: Path) -> None:
         ({"transforms": [NOISE], "rates": {"top": 2.0}}, "'top' is not one of the classes left"),
         ({"transforms": [NOISE], "rates": {"left": 0.5}}, "training.balance.rates.left"),
         ({"transforms": [NOISE], "rates": "more"}, "training.balance.rates"),
-        ({"transforms": [NOISE], "rate": "equal"}, "known here: rates, transforms"),
+        ({"transforms": [NOISE], "rate": "equal"}, "valid keys: rates, transforms"),
     ],
 )
-def test_what_cannot_work_says_why(
+def test_an_invalid_balance_says_why(
     tmp_path: Path, balance: dict[str, object], message: str
 ) -> None:
     path = str(tiny.write_task(tmp_path))
@@ -107,7 +110,7 @@ def test_what_cannot_work_says_why(
     assert message in str(caught.value)
 
 
-def test_bad_arguments_of_a_transform_are_told(site: Site, tmp_path: Path) -> None:
-    made = task(tmp_path, transforms=[{"name": "RandFlip", "args": {"colour": 1}}])
+def test_bad_arguments_of_a_transform_are_reported(site: Site, tmp_path: Path) -> None:
+    wrong = task(tmp_path, transforms=[{"name": "RandFlip", "args": {"colour": 1}}])
     with pytest.raises(RecipeError, match="augmentation RandFlip: "):
-        training_set(site, made, tmp_path / "cache", 0)
+        training_set(site, wrong, tmp_path / "cache", 0)

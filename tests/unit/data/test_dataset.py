@@ -1,4 +1,4 @@
-"""One cache serves preprocessing, training and testing, whoever fills it first."""
+"""Preprocessing, training and testing share one cache; any of them may fill it."""
 
 import itertools
 from collections.abc import Callable
@@ -25,7 +25,7 @@ MAKERS: dict[str, Make] = {
 
 
 def one_case(folder: Path, task: TaskRecipe) -> Site:
-    """The same image to train and to test on, so that both meet the same cached file."""
+    """A site with the same image for training and test, so that both use the same cached file."""
     rng = np.random.default_rng(0)
     if task.images.kind == "ct-volume":
         path = folder / "c.nii.gz"
@@ -41,7 +41,7 @@ def one_case(folder: Path, task: TaskRecipe) -> Site:
 
 @pytest.mark.parametrize("order", list(itertools.permutations(MAKERS)))
 @pytest.mark.parametrize("name", ["xray-pneumonia2", "phantom-covid2"])
-def test_who_fills_the_cache_does_not_matter(
+def test_the_cache_is_the_same_whoever_fills_it(
     tmp_path: Path, name: str, order: tuple[str, ...]
 ) -> None:
     task = loader.load(TaskRecipe, name)

@@ -1,4 +1,4 @@
-"""``prepare``: what is written, what is left out and told, and that it is all or nothing."""
+"""``prepare``: what it writes, which series it excludes, and that it writes all files or none."""
 
 import csv
 import gzip
@@ -78,17 +78,17 @@ def test_nifti_holds_hu_spacing_and_orientation(result: PrepareResult, tmp_path:
         assert code == 1
 
 
-def test_excluded_rows_say_why(result: PrepareResult) -> None:
+def test_excluded_rows_have_the_reasons(result: PrepareResult) -> None:
     rows = rows_of(result.output / "excluded.csv")
-    told = {row["reason"]: (row["patient"], row["slices"], row["detail"]) for row in rows}
-    assert told == {
+    details = {row["reason"]: (row["patient"], row["slices"], row["detail"]) for row in rows}
+    assert details == {
         "gantry tilt": ("p001", "5", "slices are stacked 20.0° off upright, at most 0.5°"),
         "too few slices": ("p002", "3", "3 slices, at least 4 needed"),
         "localiser": ("p003", "1", "1 of 1 images are scouts for planning"),
     }
 
 
-def test_key_leads_back_to_every_series(result: PrepareResult, hospital: Path) -> None:
+def test_the_key_identifies_every_series(result: PrepareResult, hospital: Path) -> None:
     rows = rows_of(result.key)
     names = [kept.name for kept in result.kept] + [out.name for out in result.excluded]
     assert sorted(row["name"] for row in rows) == sorted(names)
@@ -97,9 +97,9 @@ def test_key_leads_back_to_every_series(result: PrepareResult, hospital: Path) -
         ("p002", "B-2"),
         ("p003", "C-3"),
     }
-    found = {series.uid: series for series in find_series(hospital).series}
+    of_uid = {series.uid: series for series in find_series(hospital).series}
     for row in rows:
-        folders = {one.path.parent for one in found[row["series_uid"]].slices}
+        folders = {header.path.parent for header in of_uid[row["series_uid"]].slices}
         assert folders == {hospital / row["folder"]}
 
 
@@ -109,7 +109,7 @@ def test_only_the_owner_reads_what_was_written(result: PrepareResult) -> None:
     assert result.key.parent == result.output.parent
 
 
-def test_output_names_nobody(result: PrepareResult) -> None:
+def test_the_output_contains_no_identifiers(result: PrepareResult) -> None:
     identifying = re.compile(rb"Doe|Jane|A-1|B-2|C-3|1970|2\.25\.|1\.2\.8")
     files = [path for path in result.output.rglob("*") if path.is_file()]
     assert len(files) == 4
@@ -121,19 +121,19 @@ def test_output_names_nobody(result: PrepareResult) -> None:
 
 
 def test_same_tree_gives_the_same_bytes(hospital: Path, tmp_path: Path) -> None:
-    one = prepare(hospital, tmp_path / "one", min_slices=4).output
-    two = prepare(hospital, tmp_path / "two", min_slices=4).output
-    files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
+    first = prepare(hospital, tmp_path / "first", min_slices=4).output
+    second = prepare(hospital, tmp_path / "second", min_slices=4).output
+    files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
     assert files
-    assert all((one / file).read_bytes() == (two / file).read_bytes() for file in files)
+    assert all((first / file).read_bytes() == (second / file).read_bytes() for file in files)
 
 
-def test_summary_tells_what_is_left_to_do(result: PrepareResult) -> None:
+def test_the_summary_names_the_next_step(result: PrepareResult) -> None:
     summary = result.summary()
     assert "2 series kept" in summary
-    assert "3 left out (" in summary
+    assert "3 series excluded (" in summary
     assert "1 too few slices" in summary
-    assert "1 other files passed over" in summary
+    assert "1 other files ignored" in summary
     assert "empty label column" in summary
 
 
@@ -172,7 +172,7 @@ def test_one_bad_series_does_not_stop_the_others(hospital: Path, tmp_path: Path)
     assert len(list((result.output / "images").iterdir())) == 2
 
 
-def test_series_of_nobody_is_left_out(tmp_path: Path) -> None:
+def test_a_series_without_patient_is_excluded(tmp_path: Path) -> None:
     write_series(tmp_path / "in", patient_id="")
     write_series(tmp_path / "in", patient_id="A")
     result = prepare(tmp_path / "in", tmp_path / "out", min_slices=4)
@@ -180,7 +180,7 @@ def test_series_of_nobody_is_left_out(tmp_path: Path) -> None:
     assert [kept.name for kept in result.kept] == ["p001-s01"]
 
 
-def test_technical_words_are_made_plain(tmp_path: Path) -> None:
+def test_technical_words_lose_special_characters(tmp_path: Path) -> None:
     evil = '=HYPERLINK("http://x")'
     agent = {"ContrastBolusAgent": "Iopamidol", "ConvolutionKernel": ["B70f", "3"]}
     write_series(tmp_path / "in", Manufacturer=evil, **agent)
@@ -189,10 +189,14 @@ def test_technical_words_are_made_plain(tmp_path: Path) -> None:
     assert kept.contrast == "yes"
 
 
-def test_nothing_kept_tells_the_reasons_and_writes_nothing(tmp_path: Path) -> None:
+def test_if_no_series_is_kept_the_reasons_are_reported_and_nothing_is_written(
+    tmp_path: Path,
+) -> None:
     write_series(tmp_path / "in", series="1")
     write_series(tmp_path / "in", series="2")
-    with pytest.raises(DataError, match=r"nothing to keep \(2 too few slices\); first .*5 slices"):
+    with pytest.raises(
+        DataError, match=r"no series can be used \(2 too few slices\); first .*5 slices"
+    ):
         prepare(tmp_path / "in", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
@@ -221,18 +225,18 @@ def test_nothing_is_overwritten(hospital: Path, tmp_path: Path, busy: str, messa
     assert path.read_text(encoding="utf-8") == "mine"
 
 
-def test_an_empty_output_folder_is_welcome(hospital: Path, tmp_path: Path) -> None:
+def test_an_empty_output_folder_is_accepted(hospital: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     result = prepare(hospital, tmp_path / "out", min_slices=4)
     assert (result.output / "manifest.csv").is_file()
 
 
-def test_output_needs_a_place(hospital: Path, tmp_path: Path) -> None:
+def test_the_output_needs_an_existing_parent(hospital: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder; create it first"):
         prepare(hospital, tmp_path / "no" / "out", min_slices=4)
 
 
-def test_one_slice_is_no_volume(hospital: Path, tmp_path: Path) -> None:
+def test_one_slice_is_not_a_volume(hospital: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least 2"):
         prepare(hospital, tmp_path / "out", min_slices=1)
 
@@ -240,7 +244,7 @@ def test_one_slice_is_no_volume(hospital: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("raised", "seen"), [(KeyboardInterrupt(), KeyboardInterrupt), (OSError(28, "full"), DataError)]
 )
-def test_interruption_leaves_nothing_behind(
+def test_interruption_leaves_no_files(
     hospital: Path, tmp_path: Path, raised: BaseException, seen: type[BaseException]
 ) -> None:
     before = set(tmp_path.rglob("*"))
@@ -256,7 +260,7 @@ def test_interruption_leaves_nothing_behind(
     assert set(tmp_path.rglob("*")) == before
 
 
-def test_failing_last_rename_takes_the_key_back(
+def test_if_the_last_rename_fails_the_key_is_removed(
     hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = set(tmp_path.rglob("*"))
@@ -273,7 +277,7 @@ def test_failing_last_rename_takes_the_key_back(
     assert set(tmp_path.rglob("*")) == before
 
 
-def test_unwritable_place_is_told(
+def test_a_folder_that_cannot_be_written_is_reported(
     hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(**_: object) -> str:

@@ -1,10 +1,16 @@
-"""Adaptive slice sampling against S0's table, row by row."""
+"""Adaptive slice sampling, compared with S0's table row by row."""
 
 import numpy as np
 import pytest
 import torch
 
-from ucadi_flwr.data.sampling import SampleSlicesd, StackSlicesd, slice_indices, start_range, take
+from ucadi_flwr.data.sampling import (
+    SampleSlicesd,
+    StackSamplesd,
+    slice_indices,
+    start_range,
+    take_slices,
+)
 
 TABLE = [  # z, training, stride, low, high (exclusive)
     (17, True, 1, 0, 1),
@@ -50,7 +56,7 @@ def test_samples_are_within_the_scan_and_reach_both_ends_of_the_range(
 
 def test_short_scans_are_padded_once_with_the_cohort_s_mean() -> None:
     volume = torch.arange(1.0, 6.0)[None, :, None, None].expand(1, 5, 2, 2)
-    padded = take(volume, 16, None)
+    padded = take_slices(volume, 16, None)
     assert padded.shape == (1, 16, 2, 2)
     column = padded[0, :, 0, 0].tolist()
     assert column == [0.0] * 5 + [1.0, 2.0, 3.0, 4.0, 5.0] + [0.0] * 6
@@ -60,7 +66,7 @@ def test_exactly_enough_slices_pass_unchanged() -> None:
     volume = torch.randn(1, 16, 3, 3)
     item = {"image": volume, "name": "a"}
     assert torch.equal(SampleSlicesd("image", 16)(item)["image"], volume)
-    assert torch.equal(StackSlicesd("image", 16, 5)(item)["image"], volume[None])
+    assert torch.equal(StackSamplesd("image", 16, 5)(item)["image"], volume[None])
 
 
 def test_training_samples_follow_the_random_state() -> None:
@@ -75,7 +81,7 @@ def test_training_samples_follow_the_random_state() -> None:
 
 def test_test_samples_depend_on_the_case_only() -> None:
     volume = torch.arange(120.0)[None, :, None, None].expand(1, 120, 2, 2)
-    transform = StackSlicesd("image", 16, 5)
+    transform = StackSamplesd("image", 16, 5)
     stacks = {name: transform({"image": volume, "name": name})["image"] for name in "abab"}
     assert stacks["a"].shape == (5, 1, 16, 2, 2)
     again = transform({"image": volume, "name": "a"})["image"]

@@ -1,11 +1,11 @@
-"""A data folder → sites, or one line that says what is wrong with it."""
+"""Opening a data folder gives sites, or one line that names the problem."""
 
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from ucadi_flwr.data.partition import PARTS
+from ucadi_flwr.data.manifest import PARTS
 from ucadi_flwr.data.sites import Division, open_sites, pooled
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.recipes import loader
@@ -36,9 +36,9 @@ def test_a_site_column_makes_sites(tmp_path: Path) -> None:
     sites = open_sites(write_folder(tmp_path, both, "file,label,patient,site"), TASK)
     assert list(sites) == ["north", "south"]
     assert [len(sites["north"].parts[p]) for p in ("train", "validation", "test")] == [10, 0, 2]
-    everyone = pooled(sites)
-    assert len(everyone.parts["train"]) == 10 + 8
-    assert sorted(set(everyone.labels("test"))) == [0, 1]
+    pool = pooled(sites)
+    assert len(pool.parts["train"]) == 10 + 8
+    assert sorted(set(pool.labels("test"))) == [0, 1]
 
 
 def test_a_folder_of_folders_makes_sites(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_folder_of_folders_makes_sites(tmp_path: Path) -> None:
     assert len(open_sites(tmp_path, TASK, Division(2))) == 2
 
 
-def test_one_folder_is_dealt(tmp_path: Path) -> None:
+def test_one_folder_is_partitioned_into_sites(tmp_path: Path) -> None:
     sites = open_sites(write_folder(tmp_path / "x", rows("x", 24)), TASK, Division(3))
     assert list(sites) == ["site-1", "site-2", "site-3"]
     assert list(open_sites(tmp_path / "x", TASK)) == ["x"]
@@ -71,19 +71,19 @@ def test_a_site_with_one_class(tmp_path: Path) -> None:
     assert open_sites(folder, TASK)["x"].labels("test") == [1, 1]
 
 
-def test_a_site_cannot_be_named_like_the_pool(tmp_path: Path) -> None:
+def test_a_site_cannot_have_the_name_of_the_pool(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be named 'all'"):
         open_sites(write_folder(tmp_path / "all", rows("x")), TASK)
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", ".hidden", "x" * 65, "a\tb"])
-def test_a_site_s_name_must_do_for_a_file(name: str) -> None:
+def test_a_site_s_name_must_be_usable_in_a_file_name(name: str) -> None:
     with pytest.raises(DataError, match="a site cannot be named"):
         check_site_name(name)
 
 
 @pytest.mark.parametrize("name", ["north", "Site 1", "武汉", "st.-mary_2"])
-def test_ordinary_names_of_sites(name: str) -> None:
+def test_ordinary_site_names_are_accepted(name: str) -> None:
     assert check_site_name(name) == name
 
 
@@ -93,7 +93,7 @@ def test_a_site_without_test_cases(tmp_path: Path) -> None:
         open_sites(write_folder(tmp_path / "x", few), TASK)
 
 
-def test_a_patient_at_two_sites_on_two_sides(tmp_path: Path) -> None:
+def test_a_patient_in_two_parts_at_two_sites_is_refused(tmp_path: Path) -> None:
     header = "file,label,patient,split"
     write_folder(tmp_path / "x", ["a.png,normal,p,train", "b.png,pneumonia,q,test"], header)
     write_folder(tmp_path / "y", ["c.png,normal,p,test", "d.png,pneumonia,r,train"], header)
@@ -101,7 +101,7 @@ def test_a_patient_at_two_sites_on_two_sides(tmp_path: Path) -> None:
         open_sites(tmp_path, TASK)
 
 
-def test_a_held_out_site_is_tested_on_everything_and_trains_nobody(tmp_path: Path) -> None:
+def test_a_held_out_site_has_only_test_cases(tmp_path: Path) -> None:
     both = [f"{row},south" for row in rows("s")] + [f"{row},north" for row in rows("n", 12)]
     folder = write_folder(tmp_path, both, "file,label,patient,site")
     sites = open_sites(folder, TASK, Division(hold_out=("north",)))

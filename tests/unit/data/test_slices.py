@@ -1,4 +1,4 @@
-"""Which slices of a volume are taken, and which grey a Hounsfield unit becomes."""
+"""Which slices of a volume are extracted, and how HU become grey levels."""
 
 import itertools
 from fractions import Fraction
@@ -8,27 +8,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ucadi_flwr.data.series import Excluded
-from ucadi_flwr.data.slices import Cut, grey_levels, slice_numbers, unique_names
+from ucadi_flwr.data.series import ExclusionError
+from ucadi_flwr.data.slices import SliceSelection, grey_levels, selected_slices, unique_names
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.task import TaskRecipe
 
 
 @pytest.mark.parametrize(
-    ("slices", "cut", "numbers"),
+    ("slices", "selection", "indices"),
     [
-        (40, Cut(4, 0.5), [12, 17, 22, 27]),  # of 10 … 29
-        (40, Cut(1, 0.5), [20]),
-        (40, Cut(2, 1.0), [10, 30]),
-        (12, Cut(10, 0.5), [3, 4, 5, 6, 7, 8]),  # fewer than asked: all of them
-        (5, Cut(10, 1.0), [0, 1, 2, 3, 4]),
-        (1, Cut(), [0]),
-        (3, Cut(5, 0.01), [1]),
+        (40, SliceSelection(4, 0.5), [12, 17, 22, 27]),  # of 10 … 29
+        (40, SliceSelection(1, 0.5), [20]),
+        (40, SliceSelection(2, 1.0), [10, 30]),
+        (12, SliceSelection(10, 0.5), [3, 4, 5, 6, 7, 8]),  # fewer than per_volume: all of them
+        (5, SliceSelection(10, 1.0), [0, 1, 2, 3, 4]),
+        (1, SliceSelection(), [0]),
+        (3, SliceSelection(5, 0.01), [1]),
     ],
 )
-def test_slices_by_hand(slices: int, cut: Cut, numbers: list[int]) -> None:
-    assert slice_numbers(slices, cut) == numbers
+def test_slices_by_hand(slices: int, selection: SliceSelection, indices: list[int]) -> None:
+    assert selected_slices(slices, selection) == indices
 
 
 @given(
@@ -39,16 +39,16 @@ def test_slices_by_hand(slices: int, cut: Cut, numbers: list[int]) -> None:
 def test_slices_are_different_even_and_in_the_middle(
     slices: int, wanted: int, share: float
 ) -> None:
-    numbers = slice_numbers(slices, Cut(wanted, share))
+    indices = selected_slices(slices, SliceSelection(wanted, share))
     inside = max(round(slices * share), 1)
-    assert len(numbers) == min(wanted, inside)
-    assert numbers[0] >= 0
-    assert numbers[-1] < slices
-    gaps = {b - a for a, b in itertools.pairwise(numbers)}
+    assert len(indices) == min(wanted, inside)
+    assert indices[0] >= 0
+    assert indices[-1] < slices
+    gaps = {b - a for a, b in itertools.pairwise(indices)}
     assert all(gap > 0 for gap in gaps)
     assert max(gaps, default=0) - min(gaps, default=0) <= 1
-    assert numbers[-1] - numbers[0] < inside
-    below, above = numbers[0], slices - 1 - numbers[-1]
+    assert indices[-1] - indices[0] < inside
+    below, above = indices[0], slices - 1 - indices[-1]
     assert abs(below - above) <= 2
 
 
@@ -68,22 +68,22 @@ def test_grey_is_the_nearest_of_256_levels_over_the_window() -> None:
 def test_grey_of_any_window_against_interpolation(low: int, width: int, seed: int) -> None:
     hu = np.random.default_rng(seed).uniform(-4000, 4000, (5, 7)).astype(np.float32)
     expected = np.interp(hu, [low, low + width], [0, 255])
-    found = grey_levels(hu, (float(low), float(low + width)))
-    assert np.abs(found - expected).max() <= 0.5 + 1e-9
+    grey = grey_levels(hu, (float(low), float(low + width)))
+    assert np.abs(grey - expected).max() <= 0.5 + 1e-9
 
 
-def test_infinite_voxels_are_black_or_white_and_nan_is_told() -> None:
+def test_infinite_voxels_are_black_or_white_and_nan_is_refused() -> None:
     hu = np.array([[-np.inf, np.inf]], dtype=np.float32)
     assert grey_levels(hu, (-1200.0, 600.0)).tolist() == [[0, 255]]
     hu[0, 0] = np.nan
-    with pytest.raises(Excluded, match=r"unreadable: .*not numbers"):
+    with pytest.raises(ExclusionError, match=r"unreadable: .*not numbers"):
         grey_levels(hu, (-1200.0, 600.0))
 
 
-def test_the_default_window_is_the_one_of_the_tasks_on_volumes() -> None:
+def test_the_default_window_is_that_of_tasks_on_volumes() -> None:
     images = loader.load(TaskRecipe, "ct-covid4").images
     assert images.kind == "ct-volume"
-    assert Cut().window_hu == images.window_hu == (-1200.0, 600.0)
+    assert SliceSelection().window_hu == images.window_hu == (-1200.0, 600.0)
 
 
 @pytest.mark.parametrize(
@@ -99,18 +99,18 @@ def test_the_default_window_is_the_one_of_the_tasks_on_volumes() -> None:
         ({"window_hu": (float("nan"), 1.0)}, "window is nan to 1"),
     ],
 )
-def test_cuts_that_cannot_be_made_are_refused(wrong: dict[str, object], message: str) -> None:
+def test_selections_out_of_range_are_refused(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        Cut(**wrong)
+        SliceSelection(**wrong)
 
 
-def test_names_are_unique_whatever_the_stems() -> None:
+def test_names_are_unique_for_any_stems() -> None:
     stems = ["a", "b", "a", "a-2", "A", "x\\y", "a"]
     assert unique_names(stems) == ["a", "b", "a-2", "a-2-2", "A-3", "x_y", "a-4"]
 
 
 @given(st.lists(st.text("aA2-\\", min_size=1, max_size=4), max_size=30))
-def test_names_differ_even_where_case_does_not_count(stems: list[str]) -> None:
+def test_names_differ_also_without_regard_to_case(stems: list[str]) -> None:
     names = unique_names(stems)
     assert len({name.casefold() for name in names}) == len(stems)
     assert not any("\\" in name for name in names)

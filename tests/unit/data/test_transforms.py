@@ -14,13 +14,13 @@ from PIL import Image
 from ucadi_flwr.data.dataset import make_dataset
 from ucadi_flwr.data.dicom import read_volume
 from ucadi_flwr.data.manifest import Case
-from ucadi_flwr.data.sampling import take
+from ucadi_flwr.data.sampling import take_slices
 from ucadi_flwr.data.transforms import (
-    for_testing,
-    for_training,
     random_transform,
     read_ct,
     read_grey,
+    transform_for_testing,
+    transform_for_training,
 )
 from ucadi_flwr.errors import DataError, RecipeError
 from ucadi_flwr.recipes.task import Augmentation, CtVolume, GreyImage
@@ -73,34 +73,36 @@ def test_a_dicom_folder_reads_like_its_nifti(tmp_path: Path) -> None:
 
 
 def test_s0_s_order_window_zscore_sample_resize(tmp_path: Path) -> None:
-    """Against the order in which S0 says it: sampling before the in-plane resize."""
+    """Compared with S0's own order: sampling before the in-plane resize."""
     hu = np.random.default_rng(1).integers(-3000, 3000, (20, 22, 40)).astype(np.int16)
     path = write_nifti(tmp_path / "a.nii.gz", hu)
-    transform = for_training(CT)
+    transform = transform_for_training(CT)
     transform.set_random_state(seed=5)
-    found = transform({"image": str(path)})["image"]
-    assert found.shape == (1, 16, 32, 32)
+    sample = transform({"image": str(path)})["image"]
+    assert sample.shape == (1, 16, 32, 32)
     clipped = read_ct(path).clamp(-1200, 600)
     z = (clipped + 604.2288900583559) / 489.42172740885655
     fits = [
         torch.nn.functional.interpolate(
-            take(z, 16, np.arange(start, start + 16))[None], (16, 32, 32), mode="trilinear"
+            take_slices(z, 16, np.arange(start, start + 16))[None], (16, 32, 32), mode="trilinear"
         )[0]
         for start in range(40 - 16)
     ]
-    assert sum(torch.allclose(found, fit, atol=1e-5) for fit in fits) == 1
+    assert sum(torch.allclose(sample, fit, atol=1e-5) for fit in fits) == 1
 
 
 def test_values_beyond_the_window_do_not_matter(tmp_path: Path) -> None:
     hu = np.full((16, 16, 20), -1200, np.int16)
     hu[..., 3] = -2048
-    found = for_testing(CT)({"image": str(write_nifti(tmp_path / "a.nii", hu)), "name": "a"})
-    assert found["image"].shape == (3, 1, 16, 32, 32)
-    assert torch.allclose(found["image"], torch.tensor(-1.2172), atol=1e-3)
+    item = transform_for_testing(CT)(
+        {"image": str(write_nifti(tmp_path / "a.nii", hu)), "name": "a"}
+    )
+    assert item["image"].shape == (3, 1, 16, 32, 32)
+    assert torch.allclose(item["image"], torch.tensor(-1.2172), atol=1e-3)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "I;16", "LA", "1"])
-def test_every_mode_of_picture_becomes_grey(tmp_path: Path, mode: str) -> None:
+def test_every_image_mode_becomes_grey(tmp_path: Path, mode: str) -> None:
     pixels = (np.arange(48 * 32) % 251).reshape(48, 32).astype(np.uint8)
     image = Image.fromarray(pixels)
     image = (
@@ -112,7 +114,7 @@ def test_every_mode_of_picture_becomes_grey(tmp_path: Path, mode: str) -> None:
     assert read.dtype == torch.float32
     if mode in ("L", "RGB", "RGBA", "LA"):
         assert torch.equal(read[0], torch.from_numpy(pixels).float())
-    item = for_testing(GREY)({"image": str(tmp_path / "x.png"), "name": "x"})["image"]
+    item = transform_for_testing(GREY)({"image": str(tmp_path / "x.png"), "name": "x"})["image"]
     assert item.shape == (1, 1, 16, 24)
     assert float(item.mean()) == pytest.approx(0.0, abs=1e-4)
     assert float(item.std()) == pytest.approx(1.0, abs=1e-2)
@@ -120,7 +122,7 @@ def test_every_mode_of_picture_becomes_grey(tmp_path: Path, mode: str) -> None:
 
 def test_a_uniform_picture_has_no_nan(tmp_path: Path) -> None:
     Image.new("L", (32, 32), 7).save(tmp_path / "x.jpg")
-    item = for_testing(GREY)({"image": str(tmp_path / "x.jpg"), "name": "x"})
+    item = transform_for_testing(GREY)({"image": str(tmp_path / "x.jpg"), "name": "x"})
     assert torch.isfinite(item["image"]).all()
 
 
@@ -145,7 +147,7 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
         read_ct(write_nifti(tmp_path / "4d.nii", np.zeros((4, 4, 4, 2), np.int16)))
 
 
-def test_a_volume_without_voxels_or_without_a_place_is_named(tmp_path: Path) -> None:
+def test_a_volume_without_voxels_or_position_is_named(tmp_path: Path) -> None:
     hu = np.zeros((4, 5, 6), np.int16)
     flat, unknown = np.diag([1.0, 1, 0, 1]), np.diag([1.0, np.nan, 1, 1])
     for broken, affine in ((hu, flat), (hu, unknown), (hu[:, :, :0], np.eye(4))):
@@ -159,7 +161,7 @@ def test_a_volume_without_voxels_or_without_a_place_is_named(tmp_path: Path) -> 
             read_ct(tmp_path / "a.nii")
 
 
-def test_a_header_that_claims_too_much_is_refused(tmp_path: Path) -> None:
+def test_a_header_that_declares_too_many_voxels_is_refused(tmp_path: Path) -> None:
     header = nib.Nifti1Header()
     header.set_data_shape((30_000, 30_000, 30_000))
     header.set_data_dtype(np.int16)
@@ -172,26 +174,28 @@ def test_a_header_that_claims_too_much_is_refused(tmp_path: Path) -> None:
 def test_a_second_epoch_does_not_read_again(tmp_path: Path) -> None:
     path = write_nifti(tmp_path / "a.nii.gz", np.zeros((16, 16, 40), np.int16))
     cases = [case(path)]
-    first = make_dataset(cases, [1], for_training(CT), CT, tmp_path / "cache")[0]
+    first = make_dataset(cases, [1], transform_for_training(CT), CT, tmp_path / "cache")[0]
     kept = path.stat()
     path.write_bytes(b"x" * kept.st_size)  # unreadable from here on
     os.utime(path, ns=(kept.st_atime_ns, kept.st_mtime_ns))
-    again = make_dataset(cases, [1], for_testing(CT), CT, tmp_path / "cache")[0]
+    again = make_dataset(cases, [1], transform_for_testing(CT), CT, tmp_path / "cache")[0]
     assert first["image"].shape == (1, 16, 32, 32)
     assert again["image"].shape == (3, 1, 16, 32, 32)
     os.utime(path, ns=(kept.st_atime_ns, kept.st_mtime_ns + 1))  # changed: read again
     with pytest.raises(DataError, match=r"a\.nii\.gz: not readable"):
-        make_dataset(cases, [1], for_testing(CT), CT, tmp_path / "cache")[0]
+        make_dataset(cases, [1], transform_for_testing(CT), CT, tmp_path / "cache")[0]
     path.unlink()
     with pytest.raises(DataError, match=r"a\.nii\.gz: No such file"):
-        make_dataset(cases, [1], for_testing(CT), CT, tmp_path / "cache")
+        make_dataset(cases, [1], transform_for_testing(CT), CT, tmp_path / "cache")
 
 
-def test_another_preprocessing_has_another_cache(tmp_path: Path) -> None:
+def test_a_different_preprocessing_has_its_own_cache(tmp_path: Path) -> None:
     path = write_nifti(tmp_path / "a.nii", np.zeros((16, 16, 40), np.int16))
     wide = CtVolume(kind="ct-volume", size=(16, 48, 48))
     for images, side in ((CT, 32), (wide, 48)):
-        item = make_dataset([case(path)], [0], for_testing(images), images, tmp_path / "c")[0]
+        item = make_dataset(
+            [case(path)], [0], transform_for_testing(images), images, tmp_path / "c"
+        )[0]
         assert item["image"].shape[-1] == side
 
 
@@ -203,7 +207,7 @@ def test_augmentation_is_named_random_and_repeatable(tmp_path: Path) -> None:
         Augmentation(name="RandFlip", args={"prob": 0.5, "spatial_axis": 1}),
         Augmentation(name="RandGaussianNoise", args={"prob": 1.0, "std": 0.1}),
     )
-    transform = for_training(GREY, flips)
+    transform = transform_for_training(GREY, flips)
     transform.set_random_state(seed=3)
     first = [transform({"image": str(tmp_path / "x.png")})["image"] for _ in range(6)]
     transform.set_random_state(seed=3)
@@ -220,6 +224,6 @@ def test_only_pixel_transforms_can_be_named(name: str) -> None:
         random_transform(Augmentation(name=name))
 
 
-def test_wrong_arguments_of_a_transform_are_told() -> None:
+def test_wrong_arguments_of_a_transform_are_reported() -> None:
     with pytest.raises(RecipeError, match=r"augmentation RandFlip: .*wrong"):
         random_transform(Augmentation(name="RandFlip", args={"wrong": 1}))

@@ -1,7 +1,7 @@
 """The 3D-DenseNet: the published counts and layer table, initial weights, training."""
 
 import math
-from itertools import pairwise, product
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,10 +10,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ucadi_flwr.models.densenet3d import DenseBlock, DenseNet3d
+from ucadi_flwr.models.densenet3d import DenseNet3d
 from ucadi_flwr.models.dropblock import DropBlock3d, ScheduledDropBlock3d
 
-State = dict[str, Tensor]
 SCHEDULE = "tail.drop.calls"
 
 
@@ -25,18 +24,6 @@ def tail_p(model: DenseNet3d) -> float:
     drop = model.get_submodule("tail.drop")
     assert isinstance(drop, ScheduledDropBlock3d)
     return drop.p
-
-
-def randomise(model: nn.Module) -> None:
-    """Give every bias and BN statistic a value that shows in the output."""
-    for name, tensor in model.state_dict().items():
-        if name.endswith("running_var") or (tensor.dim() == 1 and name.endswith("weight")):
-            tensor.uniform_(0.5, 1.5)
-        elif tensor.dim() == 1:
-            tensor.normal_()
-
-
-# --- the published figures --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("num_classes", "count"), [(4, 726_972), (2, 726_730)])
@@ -59,7 +46,7 @@ def test_state_is_that_of_the_papers_network_and_the_schedules_count() -> None:
     assert all(name.endswith("num_batches_tracked") for name in integers)
 
 
-def test_modules_are_those_of_the_papers() -> None:
+def test_the_modules_are_those_of_the_papers() -> None:
     modules = list(DenseNet3d(4).modules())
     convolutions = [m for m in modules if isinstance(m, nn.Conv3d)]
     norms = [m for m in modules if isinstance(m, nn.BatchNorm3d)]
@@ -110,9 +97,6 @@ def test_layer_table_multiply_adds_and_gradients_at_full_size() -> None:
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
-
-
-# --- sizes ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("volume", [(16, 48, 48), (16, 64, 64), (4, 4, 4), (5, 7, 11)])
@@ -166,95 +150,6 @@ def test_refuses_arguments_out_of_range(arguments: dict[str, float], message: st
         DenseNet3d(**arguments)  # type: ignore[arg-type]
 
 
-# --- independent oracles ----------------------------------------------------------------------
-
-
-def slow_conv3(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """3×3×3 convolution with zero padding, as 27 shifted matrix products."""
-    depth, height, width = x.shape[2:]
-    padded = torch.zeros(*x.shape[:2], depth + 2, height + 2, width + 2, dtype=x.dtype)
-    padded[:, :, 1:-1, 1:-1, 1:-1] = x
-    total = bias[:, None, None, None].expand(-1, depth, height, width)
-    for i, j, k in product(range(3), repeat=3):
-        window = padded[:, :, i : i + depth, j : j + height, k : k + width]
-        total = total + torch.einsum("bcdhw,oc->bodhw", window, weight[:, :, i, j, k])
-    return total
-
-
-def slow_norm(state: State, name: str, x: Tensor, slope: float, *, training: bool) -> Tensor:
-    """BN by its definition, then LeakyReLU."""
-    mean, var = state[f"{name}.running_mean"], state[f"{name}.running_var"]
-    if training:
-        mean = x.mean(dim=(0, 2, 3, 4))
-        var = (x - mean[:, None, None, None]).square().mean(dim=(0, 2, 3, 4))
-    columns = [t[:, None, None, None] for t in (mean, var)]
-    weight, bias = (state[f"{name}.{part}"][:, None, None, None] for part in ("weight", "bias"))
-    y = (x - columns[0]) / torch.sqrt(columns[1] + 1e-5) * weight + bias
-    return torch.where(y > 0, y, slope * y)
-
-
-def slow_conv1(state: State, name: str, x: Tensor) -> Tensor:
-    weight = state[f"{name}.weight"][:, :, 0, 0, 0]
-    bias = state[f"{name}.bias"][:, None, None, None]
-    return torch.einsum("bcdhw,oc->bodhw", x, weight) + bias
-
-
-def slow_block(state: State, prefix: str, x: Tensor, slope: float, *, training: bool) -> Tensor:
-    y = slow_norm(state, f"{prefix}norm1", x, slope, training=training)
-    y = slow_conv1(state, f"{prefix}conv1", y)
-    y = slow_norm(state, f"{prefix}norm2", y, slope, training=training)
-    y = slow_conv3(y, state[f"{prefix}conv2.weight"], state[f"{prefix}conv2.bias"])
-    return torch.cat([x, y], dim=1)
-
-
-@pytest.mark.parametrize("training", [False, True])
-def test_dense_block_agrees_with_a_slow_oracle(training: bool) -> None:
-    torch.manual_seed(0)
-    block = DenseBlock(5, growth=3, bottleneck=2, negative_slope=0.15).double().train(training)
-    randomise(block)
-    state = {name: tensor.clone() for name, tensor in block.state_dict().items()}
-    x = torch.randn(2, 5, 3, 4, 5, dtype=torch.float64)
-    untouched = x.clone()
-    out = block(x)
-    assert out.shape == (2, 5 + 3, 3, 4, 5)
-    torch.testing.assert_close(out, slow_block(state, "", x, 0.15, training=training))
-    assert torch.equal(x, untouched)  # the activation in place reaches no input
-    after = block.state_dict()["norm1.running_mean"]
-    share = 0.1 if training else 0.0  # S0 retains 0.9 of the old statistics
-    expected = (1 - share) * state["norm1.running_mean"] + share * x.mean(dim=(0, 2, 3, 4))
-    torch.testing.assert_close(after, expected)
-
-
-def test_network_agrees_with_a_slow_oracle() -> None:
-    torch.manual_seed(0)
-    model = DenseNet3d(3, width=3, growth=2, bottleneck=3, negative_slope=0.1).double().eval()
-    randomise(model)
-    state = model.state_dict()
-    x = torch.randn(2, 1, 6, 8, 9, dtype=torch.float64)
-
-    def norm(name: str, y: Tensor) -> Tensor:
-        return slow_norm(state, name, y, 0.1, training=False)
-
-    y = norm("stem.norm", slow_conv3(x, state["stem.conv.weight"], state["stem.conv.bias"]))
-    for stage in (1, 2, 3):
-        for block in (0, 1):
-            y = slow_block(state, f"dense{stage}.{block}.", y, 0.1, training=False)
-        if stage < 3:
-            y = norm(f"transition{stage}.norm", y)
-            y = slow_conv1(state, f"transition{stage}.conv", y)
-            d, h, w = (side // 2 for side in y.shape[2:])
-            y = y[:, :, : 2 * d, : 2 * h, : 2 * w]
-            y = y.reshape(*y.shape[:2], d, 2, h, 2, w, 2).mean(dim=(3, 5, 7))
-    y = norm("tail.norm", y)
-    with torch.no_grad():
-        torch.testing.assert_close(model.features(x), y)
-        logits = y.mean(dim=(2, 3, 4)) @ state["head.weight"].T + state["head.bias"]
-        torch.testing.assert_close(model(x), logits)
-
-
-# --- initial weights --------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("slope", [0.2, 0.1])
 def test_initial_weights_are_kaiming_uniform_for_the_slope(slope: float) -> None:
     """Bound b = √(6 / ((1 + a²) fan_in)) reached but not passed; mean square b²/3.
@@ -277,9 +172,6 @@ def test_initial_weights_are_kaiming_uniform_for_the_slope(slope: float) -> None
             is_norm_weight = name.endswith("weight")
             assert weight.unique().tolist() == [1.0 if is_norm_weight else 0.0], name
     assert weights == 16
-
-
-# --- training ---------------------------------------------------------------------------------
 
 
 def test_one_step_uses_every_parameter_and_counts_once() -> None:

@@ -99,7 +99,7 @@ def test_agrees_with_a_slow_oracle(
 def test_kept_fraction_is_near_one_minus_p() -> None:
     """Its expectation is exact, and Efron–Stein bounds its variance.
 
-    A voxel that n(v) centres reach stays with probability (1 − γ)^n(v). Redrawing one of the N
+    A voxel that n(v) centres reach is kept with probability (1 − γ)^n(v). Redrawing one of the N
     centres moves at most 5³ voxels, so var(kept voxels) ≤ N · 5⁶ · γ and the fraction's standard
     deviation is at most 125 · √(γ/N) = √(125 p/N). Five of them are allowed.
     """
@@ -137,7 +137,7 @@ def test_rescaling_counts_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> No
     assert out[0].unique().tolist() == pytest.approx([0, 72 / 45])
 
 
-def test_when_nothing_survives_output_and_gradient_are_zero(
+def test_if_no_voxel_is_kept_output_and_gradient_are_zero(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plant(monkeypatch, [(0, 1, 1, 1)])
@@ -275,6 +275,6 @@ def test_repr_shows_the_arguments(drop: nn.Module, text: str) -> None:
         (lambda: drop_block_3d(torch.ones(1, 4, 4, 4), 0.1, 5), r"\(1, 4, 4, 4\)"),
     ],
 )
-def test_refuses_what_cannot_be(call: Callable[[], object], message: str) -> None:
+def test_refuses_arguments_out_of_range(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()

@@ -74,9 +74,9 @@ def parameters(model: nn.Module) -> int:
 
 def test_state_has_the_names_order_and_shapes_of_imagenet_checkpoints() -> None:
     model = resnet18_2d(1000, in_channels=3)
-    found = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    assert list(found.items()) == list(imagenet_shapes().items())
-    assert len(found) == 122
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    assert list(shapes.items()) == list(imagenet_shapes().items())
+    assert len(shapes) == 122
     assert parameters(model) == 11_689_512  # the published count of ResNet-18
 
 

@@ -1,4 +1,4 @@
-"""What travels: floats by name, nothing else, and nothing that does not fit gets in."""
+"""The state of a model: float tensors by name; a state that does not fit is refused."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def make() -> nn.Module:
     return nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
 
 
-def test_floats_travel_and_counters_stay() -> None:
+def test_the_state_has_floats_and_no_counters() -> None:
     model = make()
     model(torch.randn(5, 3))
     state = read_state(model)
@@ -42,7 +42,7 @@ def test_trainable_names() -> None:
     assert trainable_names(model) == ["0.weight", "1.weight", "1.bias"]
 
 
-def test_what_does_not_fit_changes_nothing() -> None:
+def test_a_state_that_does_not_fit_changes_nothing() -> None:
     model = make()
     before = read_state(model)
     state = read_state(make())

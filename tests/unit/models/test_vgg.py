@@ -90,8 +90,8 @@ def oracle(state: dict[str, Tensor], x: Tensor) -> Tensor:
 
 def test_state_has_the_names_order_and_shapes_of_imagenet_checkpoints() -> None:
     model = on_meta(1000, 3)
-    found = [(name, tuple(tensor.shape)) for name, tensor in model.state_dict().items()]
-    assert found == imagenet_shapes()
+    shapes = [(name, tuple(tensor.shape)) for name, tensor in model.state_dict().items()]
+    assert shapes == imagenet_shapes()
     assert parameters(model) == 138_357_544
     assert round(4 * 138_357_544 / 2**20, 1) == 527.8
 
@@ -112,9 +112,9 @@ def test_forward_agrees_with_an_independent_oracle() -> None:
             tensor.normal_(std=0.1)
     x = torch.randn(2, 2, 224, 224)
     with torch.no_grad():
-        found, expected = model(x), oracle(model.state_dict(), x)
+        logits, expected = model(x), oracle(model.state_dict(), x)
     assert expected.std() > 0.01
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("side", "last"), [(32, 1), (100, 3), (224, 7)])
@@ -167,7 +167,7 @@ def test_learns_four_images_and_uses_every_parameter() -> None:
         assert functional.cross_entropy(model.eval()(images), labels) < 0.2 * losses[0]
 
 
-def test_dropout_and_rectifiers_stand_where_the_paper_has_them() -> None:
+def test_dropout_and_rectifiers_are_where_the_paper_has_them() -> None:
     model = vgg16_2d(2, width=1)
     dense = list(model.get_submodule("classifier").children())
     kinds = [type(layer).__name__ for layer in dense]

@@ -3,15 +3,16 @@
 import pytest
 
 from ucadi_flwr.report.costs import Seconds, costs, seconds_of
-from ucadi_flwr.results.experiment import Results, Round, SiteRound
+from ucadi_flwr.results.experiment import Results
+from ucadi_flwr.results.rounds import RoundRecord, SiteRecord
 
 
-def work(seconds: float, protect: float) -> SiteRound:
-    return SiteRound(examples=1, epochs=1, loss=None, seconds=seconds, protect_seconds=protect)
+def work(seconds: float, protect: float) -> SiteRecord:
+    return SiteRecord(examples=1, epochs=1, loss=None, seconds=seconds, protect_seconds=protect)
 
 
-def one_round(seconds: float, **sites: SiteRound) -> Round:
-    return Round(
+def one_round(seconds: float, **sites: SiteRecord) -> RoundRecord:
+    return RoundRecord(
         round=1,
         attempts=1,
         seconds=seconds,

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -63,14 +64,10 @@ def test_wall_times_follow_the_seconds_of_the_rounds(dated: Results, tmp_path: P
 def test_losses_that_the_server_does_not_know_are_left_out(dated: Results, tmp_path: Path) -> None:
     cell = dated.cells[1]
     silent = [
-        record.model_copy(
-            update={
-                "loss": None,
-                "sites": {
-                    site: work.model_copy(update={"loss": None})
-                    for site, work in record.sites.items()
-                },
-            }
+        replace(
+            record,
+            loss=None,
+            sites={site: replace(work, loss=None) for site, work in record.sites.items()},
         )
         for record in cell.rounds
     ]

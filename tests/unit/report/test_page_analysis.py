@@ -1,6 +1,7 @@
 """The page with an analysis: intervals, comparisons and readers, in order of importance."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -241,9 +242,7 @@ def test_a_page_of_undefined_values(fair: Results, analysis: Analysis, read: Rea
         }
     )
     silent = [
-        cell.model_copy(
-            update={"rounds": [r.model_copy(update={"loss": None}) for r in cell.rounds]}
-        )
+        cell.model_copy(update={"rounds": [replace(r, loss=None) for r in cell.rounds]})
         for cell in fair.cells
     ]
     page = read(page_of(fair.model_copy(update={"cells": silent}), empty))

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,8 @@ from helpers.read_page import page_of
 
 from ucadi_flwr.report.page import render, write_report
 from ucadi_flwr.results.analysis import Analysis, read_analysis, write_analysis
-from ucadi_flwr.results.experiment import Failure, Fold, Results, write_results
+from ucadi_flwr.results.experiment import Fold, Results, write_results
+from ucadi_flwr.results.rounds import FailureRecord
 
 Read = Callable[[str], Any]
 HOSTILE = "<script>alert('x')</script>"
@@ -28,9 +30,7 @@ def hostile_html(results: Results, of: SimpleNamespace) -> str:
 
 def hostile(results: Results) -> Results:
     cell = results.cells[3]
-    rounds = [
-        cell.rounds[0].model_copy(update={"failures": [Failure(site=HOSTILE, reason=HOSTILE)]})
-    ]
+    rounds = [replace(cell.rounds[0], failures=[FailureRecord(site=HOSTILE, reason=HOSTILE)])]
     ref = cell.strategy.model_copy(update={"name": HOSTILE, "digest": HOSTILE})
     test = {HOSTILE: cell.models[0].test["a"]}
     model = cell.models[0].model_copy(update={"trained_at": HOSTILE, "test": test})

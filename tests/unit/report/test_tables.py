@@ -1,5 +1,7 @@
 """Every number of the tables against one computed by hand from small_results.py."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,15 +89,14 @@ def test_losses_weigh_sites_by_examples_and_seeds_equally(results: Results) -> N
 def test_a_loss_that_the_server_does_not_know_is_left_out(results: Results) -> None:
     cell = next(cell for cell in results.cells if cell.strategy.name == "fedavg")
     silent = {
-        site: work.model_copy(update={"loss": None, "examples": None})
-        for site, work in cell.rounds[0].sites.items()
+        site: replace(work, loss=None, examples=None) for site, work in cell.rounds[0].sites.items()
     }
-    first = cell.rounds[0].model_copy(update={"sites": silent})
+    first = replace(cell.rounds[0], sites=silent)
     some = cell.model_copy(update={"rounds": [first, cell.rounds[1]]})
     (curve,) = tables.loss_curves(results.model_copy(update={"cells": [some]}))
     assert [number for number, _ in curve.mean] == [1, 2]
     assert curve.sites == {"a": [(2, 0.5)]}
-    none = [record.model_copy(update={"loss": None}) for record in some.rounds]
+    none = [replace(record, loss=None) for record in some.rounds]
     cells = [some.model_copy(update={"rounds": none})]
     assert tables.loss_curves(results.model_copy(update={"cells": cells})) == []
 

@@ -6,11 +6,12 @@ import numpy as np
 from flwr.common import Scalar
 from helpers import tiny
 
+from ucadi_flwr.evaluation.metrics import TestMeasures
 from ucadi_flwr.models.factory import make_model
-from ucadi_flwr.models.files import save_model, save_own_model
+from ucadi_flwr.models.files import save_model, save_site_model
 from ucadi_flwr.models.state import read_state
 from ucadi_flwr.recipes.base import ALL_SITES
-from ucadi_flwr.results.experiment import Cell, Figures, Fold, Model, RecipeRef
+from ucadi_flwr.results.experiment import Cell, Fold, Model, RecipeRef
 from ucadi_flwr.results.layout import RunFolder
 from ucadi_flwr.results.predictions import read_predictions
 from ucadi_flwr.simulation import folds
@@ -35,9 +36,11 @@ def test_own_models_of_the_chosen_fold_are_tested(tmp_path: Path) -> None:
     server.mkdir(parents=True)
     models = {"shared": make_model(plan.task, 1), "a": make_model(plan.task, 2)}
     entry = save_model(server, ALL_SITES, read_state(models["shared"]), plan.task)
-    save_own_model(plan.folder.run("ftl", 0, 2).sites.own_model("a"), models["a"], plan.task, "a")
-    save_own_model(plan.folder.run("ftl", 0, 1).sites.own_model("b"), models["a"], plan.task, "b")
-    nothing = Figures(n=1, auc=None, sensitivity=None, specificity=None, accuracy=1, confusion=[])
+    save_site_model(plan.folder.run("ftl", 0, 2).sites.own_model("a"), models["a"], plan.task, "a")
+    save_site_model(plan.folder.run("ftl", 0, 1).sites.own_model("b"), models["a"], plan.task, "b")
+    nothing = TestMeasures(
+        n=1, auc=None, sensitivity=None, specificity=None, accuracy=1, confusion=[]
+    )
     fold = {"trained_at": "all", "validation": {"a": nothing}, "score": 0.5}
     cell = Cell(
         strategy=RecipeRef(name="ftl", digest=""),

@@ -8,36 +8,29 @@ import pytest
 from rich.console import Console
 
 from ucadi_flwr.errors import RecipeError
-from ucadi_flwr.results.experiment import (
-    Cell,
-    Figures,
-    Model,
-    RecipeRef,
-    Results,
-    Round,
-    SiteRound,
-    TaskRef,
-)
+from ucadi_flwr.evaluation.metrics import TestMeasures
+from ucadi_flwr.results.experiment import Cell, Model, RecipeRef, Results, TaskRef
+from ucadi_flwr.results.rounds import RoundRecord, SiteRecord
 from ucadi_flwr.simulation.sync_study import check_intervals, sync_settings, write_study
 
 
 def cell(name: str, epochs: int, rounds: int, seed: int, auc: float | None) -> Cell:
     """Every round takes 10 s: the slower of two sites trains 6 s and protects 1 s, adding 0.5 s."""
     sites = {
-        "a": SiteRound(examples=9, epochs=epochs, loss=1.0, seconds=6.0, protect_seconds=1.0),
-        "b": SiteRound(examples=9, epochs=epochs, loss=1.0, seconds=2.0, protect_seconds=1.0),
+        "a": SiteRecord(examples=9, epochs=epochs, loss=1.0, seconds=6.0, protect_seconds=1.0),
+        "b": SiteRecord(examples=9, epochs=epochs, loss=1.0, seconds=2.0, protect_seconds=1.0),
     }
     every = [
-        Round(
+        RoundRecord(
             round=k, attempts=1, seconds=10.0, add_seconds=0.5, loss=1.0,
             bytes_up=1_800_000, bytes_down=3_600_000, sites=sites, failures=[],
         )
         for k in range(1, rounds + 1)
     ]  # fmt: skip
-    figures = Figures(
+    measures = TestMeasures(
         n=4, auc=auc, sensitivity=0.5, specificity=1.0, accuracy=0.75, confusion=[[2, 0], [1, 1]]
     )
-    test = {"a": figures, "b": figures}
+    test = {"a": measures, "b": measures}
     model = Model(trained_at="all", file="m", sha256="0", test=test)
     return Cell(
         strategy=RecipeRef(name=name, digest=name), seed=seed, seconds=99.0, parameters=7,

@@ -1,4 +1,4 @@
-"""CORAL against an independent computation, its gradient, its schedule, and whose model it is."""
+"""CORAL: an independent computation, gradients, the weight, and the copy of the server's model."""
 
 import math
 from itertools import pairwise
@@ -13,10 +13,10 @@ from torch import nn
 from ucadi_flwr.training.regularisers import (
     EXPONENTIAL_END,
     coral,
+    coral_weight,
     covariance,
     frozen_copy,
-    mu,
-    server_features,
+    server_logits,
 )
 
 
@@ -71,20 +71,26 @@ def test_features_in_float16_keep_their_type() -> None:
 
 @pytest.mark.parametrize("shapes", [((4, 2), (4, 3)), ((4, 2), (5, 2)), ((4, 2, 1), (4, 2, 1))])
 def test_other_shapes_are_refused(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
-    with pytest.raises(ValueError, match=r"CORAL needs two \(B, d\), got"):
+    with pytest.raises(ValueError, match=r"CORAL needs two tensors \(B, d\), got"):
         coral(torch.zeros(shapes[0]), torch.zeros(shapes[1]))
 
 
-def test_mu_at_its_corners() -> None:
-    assert [mu(step, 4, 0.5, "linear") for step in range(5)] == [0.5, 0.375, 0.25, 0.125, 0.0]
-    exponential = [mu(step, 2, 10.0, "exponential") for step in range(3)]
+def test_coral_weight_at_the_ends_of_the_run() -> None:
+    assert [coral_weight(step, 4, 0.5, "linear") for step in range(5)] == [
+        0.5,
+        0.375,
+        0.25,
+        0.125,
+        0.0,
+    ]
+    exponential = [coral_weight(step, 2, 10.0, "exponential") for step in range(3)]
     assert exponential == pytest.approx([10.0, 1.0, 10.0 * EXPONENTIAL_END])
-    assert mu(3, 7, 0.0, "linear") == mu(3, 7, 0.0, "exponential") == 0.0
+    assert coral_weight(3, 7, 0.0, "linear") == coral_weight(3, 7, 0.0, "exponential") == 0.0
 
 
 @given(st.sampled_from(["linear", "exponential"]), st.integers(1, 1000), st.floats(1e-6, 1e6))
-def test_mu_falls_with_every_step(decay: str, total: int, start: float) -> None:
-    values = [mu(step, total, start, decay) for step in range(total + 1)]  # type: ignore[arg-type]
+def test_coral_weight_decreases_with_every_step(decay: str, total: int, start: float) -> None:
+    values = [coral_weight(step, total, start, decay) for step in range(total + 1)]  # type: ignore[arg-type]
     assert values[0] == start
     assert all(a > b >= 0.0 for a, b in pairwise(values))
 
@@ -101,12 +107,14 @@ def test_mu_falls_with_every_step(decay: str, total: int, start: float) -> None:
         ((0, 4, 1.0, "cosine"), "linear or exponential, got 'cosine'"),
     ],
 )
-def test_mu_refuses(arguments: tuple[float, float, float, str], message: str) -> None:
+def test_coral_weight_refuses_arguments_out_of_range(
+    arguments: tuple[float, float, float, str], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
-        mu(*arguments)  # type: ignore[arg-type]
+        coral_weight(*arguments)  # type: ignore[arg-type]
 
 
-def test_the_server_s_model_is_a_copy_that_nothing_changes() -> None:
+def test_the_copy_of_the_server_s_model_does_not_change() -> None:
     torch.manual_seed(0)
     local = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 2))
     server = frozen_copy(local)
@@ -115,14 +123,14 @@ def test_the_server_s_model_is_a_copy_that_nothing_changes() -> None:
     assert all(p.requires_grad for p in local.parameters())
     optimiser = torch.optim.SGD(local.parameters(), lr=0.1)
     x = torch.randn(6, 3)
-    first = server_features(server, x)
+    first = server_logits(server, x)
     assert not first.requires_grad
     for _ in range(2):
         optimiser.zero_grad()
-        coral(server_features(server, x), local(x)).backward()
+        coral(server_logits(server, x), local(x)).backward()
         optimiser.step()
     assert all(torch.equal(before[name], t) for name, t in server.state_dict().items())
-    assert torch.equal(server_features(server, x), first)
+    assert torch.equal(server_logits(server, x), first)
     assert not torch.equal(local.state_dict()["3.weight"], before["3.weight"])
 
 
@@ -136,7 +144,7 @@ def test_alignment_pulls_second_moments_together() -> None:
     optimiser = torch.optim.SGD(local.parameters(), lr=0.1)
     terms = []
     for _ in range(200):
-        term = coral(server_features(server, x), local(x))
+        term = coral(server_logits(server, x), local(x))
         optimiser.zero_grad()
         term.backward()
         optimiser.step()

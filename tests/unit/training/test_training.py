@@ -1,4 +1,4 @@
-"""Local training: schedule, penalty, repeatability, and what it does to a small problem."""
+"""Local training: schedule, proximal and CORAL term, repeatability, and a small problem."""
 
 import math
 
@@ -12,8 +12,8 @@ from torch import nn
 from ucadi_flwr.errors import RecipeError, TrainingError
 from ucadi_flwr.recipes.strategy import Alignment
 from ucadi_flwr.recipes.task import Training
-from ucadi_flwr.training.local import LocalWork, train
-from ucadi_flwr.training.regularisers import coral, mu, proximal
+from ucadi_flwr.training.local import LocalUpdate, train
+from ucadi_flwr.training.regularisers import coral, coral_weight, proximal
 from ucadi_flwr.training.schedule import learning_rate
 
 S0 = Training()
@@ -41,21 +41,21 @@ def make_model() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
 
 
-def work(**changes: object) -> LocalWork:
+def local_update(**changes: object) -> LocalUpdate:
     values = {"first_epoch": 0, "epochs": 3, "total_epochs": 10, "seed": 1}
-    return LocalWork(**{**values, **changes})  # type: ignore[arg-type]
+    return LocalUpdate(**{**values, **changes})  # type: ignore[arg-type]
 
 
 def trained(training: Training = S0, **changes: object) -> tuple[nn.Module, float]:
     model = make_model()
-    return model, train(model, Blobs(), training, work(**changes), CPU)
+    return model, train(model, Blobs(), training, local_update(**changes), CPU)
 
 
 def vector(model: nn.Module) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def test_s0_s_schedule_at_its_corners() -> None:
+def test_s0_s_schedule_at_its_main_points() -> None:
     rates = {epoch: learning_rate(S0, epoch, 100) for epoch in (0, 2.5, 5, 52.5, 100)}
     assert rates == pytest.approx({0: 0.0, 2.5: 0.005, 5: 0.01, 52.5: 0.005, 100: 0.0})
 
@@ -92,7 +92,7 @@ def test_training_learns() -> None:
     assert end < 0.5 * start
 
 
-def test_mu_zero_is_plain_and_a_large_mu_holds_back() -> None:
+def test_proximal_mu_zero_is_plain_training_and_a_large_mu_limits_the_change() -> None:
     start = vector(make_model())
     distances = {
         mu: float((vector(trained(proximal_mu=mu)[0]) - start).norm()) for mu in (0.0, 1.0, 30.0)
@@ -102,7 +102,7 @@ def test_mu_zero_is_plain_and_a_large_mu_holds_back() -> None:
     assert torch.equal(vector(plain), vector(tiny))
 
 
-def test_the_reported_loss_is_without_the_penalty() -> None:
+def test_the_reported_loss_excludes_the_proximal_term() -> None:
     frozen = Training(**{"learning-rate": 1e-12})
     assert trained(frozen)[1] == pytest.approx(trained(frozen, proximal_mu=1000.0)[1], abs=1e-6)
 
@@ -112,7 +112,7 @@ def test_the_first_step_equals_a_hand_written_one() -> None:
     training = Training(**{"batch-size": 48, "weight-decay": 0.1, "warmup": 0.0})
     model, before = make_model(), make_model()
     data = Blobs()
-    train(model, data, training, work(epochs=1), CPU)
+    train(model, data, training, local_update(epochs=1), CPU)
     loss = nn.functional.cross_entropy(before(data.images), data.labels)
     loss.backward()
     rate = learning_rate(training, 0.5, 10)
@@ -125,7 +125,7 @@ def test_the_first_step_equals_a_hand_written_one() -> None:
 def test_class_weights_change_the_loss() -> None:
     weights = {"class-weights": (0.2, 0.8), "batch-size": 48, "learning-rate": 1e-12}
     model = make_model()
-    loss = train(model, Blobs(), Training(**weights), work(epochs=1), CPU)
+    loss = train(model, Blobs(), Training(**weights), local_update(epochs=1), CPU)
     data, fresh = Blobs(), make_model()
     each = nn.functional.cross_entropy(fresh(data.images), data.labels, reduction="none")
     w = torch.tensor([0.2, 0.8])[data.labels]
@@ -133,11 +133,12 @@ def test_class_weights_change_the_loss() -> None:
     assert loss == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_a_loss_that_is_not_finite_stops_with_advice() -> None:
+def test_a_loss_that_is_not_finite_stops_training_with_a_remedy() -> None:
     with pytest.raises(TrainingError, match="nan in epoch 1; lower the learning rate, or"):
-        train(make_model(), Blobs(scale=math.nan), S0, work(), CPU)
-    aligned = work(alignment=Alignment(mu=1.0))
-    with pytest.raises(TrainingError, match=r"lower tailoring\.learning-rate or its alignment\.mu"):
+        train(make_model(), Blobs(scale=math.nan), S0, local_update(), CPU)
+    aligned = local_update(alignment=Alignment(mu=1.0))
+    remedy = r"lower tailoring\.learning-rate or tailoring\.alignment\.mu"
+    with pytest.raises(TrainingError, match=remedy):
         train(make_model(), Blobs(scale=math.nan), S0, aligned, CPU)
 
 
@@ -145,7 +146,7 @@ def test_the_last_epoch_s_loss_is_weighted_by_batch_size() -> None:
     training = Training(**{"batch-size": 32, "learning-rate": 1e-12})
     data = Blobs(n=40)  # batches of 32 and 8
     model = nn.Linear(4, 2)
-    loss = train(model, data, training, work(epochs=1), CPU)
+    loss = train(model, data, training, local_update(epochs=1), CPU)
     expected = nn.functional.cross_entropy(model(data.images), data.labels).detach()
     assert loss == pytest.approx(float(expected), rel=1e-5)
     assert np.isfinite(loss)
@@ -159,10 +160,10 @@ def test_no_alignment_and_mu_zero_are_plain_training_to_the_bit() -> None:
         assert same_loss == loss
 
 
-def test_what_is_frozen_stays_to_the_bit_with_its_statistics() -> None:
+def test_training_keeps_the_bits_of_frozen_layers() -> None:
     """The model has two dense layers: from the second on, only that trains."""
     model, before = make_model(), make_model()
-    train(model, Blobs(), S0, work(fine_tune="from 3", alignment=Alignment(mu=3.0)), CPU)
+    train(model, Blobs(), S0, local_update(fine_tune="from 3", alignment=Alignment(mu=3.0)), CPU)
     changed = {
         name
         for name, values in before.state_dict().items()
@@ -179,7 +180,7 @@ def test_alignment_adds_mu_times_coral_of_the_logits() -> None:
     values = {"batch-size": size, "momentum": 0.0, "weight-decay": 0.0, "warmup": 0.0}
     recipe = Training.model_validate(values)
     model = make_model()
-    where = work(first_epoch=4, epochs=1, alignment=alignment)
+    where = local_update(first_epoch=4, epochs=1, alignment=alignment)
     train(model, Blobs(size), recipe, where, CPU)
     other, server = make_model(), make_model().eval()
     data = Blobs(size)
@@ -187,15 +188,17 @@ def test_alignment_adds_mu_times_coral_of_the_logits() -> None:
     logits = other(data.images)
     term = coral(server(data.images).detach(), logits)
     assert term > 0
-    loss = nn.functional.cross_entropy(logits, data.labels) + mu(4, 10, 7.0, "linear") * term
+    loss = (
+        nn.functional.cross_entropy(logits, data.labels) + coral_weight(4, 10, 7.0, "linear") * term
+    )
     loss.backward()
     rate = learning_rate(recipe, 4.5, 10)
     expected = torch.cat([(p - rate * p.grad).detach().flatten() for p in other.parameters()])
     torch.testing.assert_close(vector(model), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_a_layer_that_is_not_there_is_told_before_anything_changes() -> None:
+def test_an_unknown_layer_is_reported_before_anything_changes() -> None:
     model = make_model()
     with pytest.raises(RecipeError, match="no such layer"):
-        train(model, Blobs(), S0, work(fine_tune="from nowhere"), CPU)
+        train(model, Blobs(), S0, local_update(fine_tune="from nowhere"), CPU)
     assert torch.equal(vector(model), vector(make_model()))

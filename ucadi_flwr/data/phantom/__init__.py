@@ -1,5 +1,5 @@
 """The chest phantom: computed CT volumes for demonstrations and tests.
 
-:mod:`.volume` says what it is and what trivial statistics achieve on it; :mod:`.site` writes
-folders of it.
+:mod:`.volume` describes it and how well simple statistics classify it; :mod:`.site` writes folders
+of volumes.
 """

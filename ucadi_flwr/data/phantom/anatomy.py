@@ -1,4 +1,4 @@
-"""One patient's chest: every tissue but the vessels and lesions that lie in the lungs.
+"""One patient's chest: all tissues except the vessels and lesions in the lungs.
 
 HU are textbook values: air −1000, fat −100, muscle 50, unenhanced blood 45, cancellous bone
 150–260, the thin cortex 400–500 after partial volume.
@@ -28,10 +28,13 @@ from ucadi_flwr.data.phantom.patient import (
 
 @dataclass(frozen=True)
 class Chest:
-    """What a chest is made of, each (Z, H, W) float32.
+    """The parts of a chest, each (Z, H, W) float32.
 
-    hu: everything but the lungs, HU. lung: share of each voxel that is lung, 0–1. parenchyma:
-    density of lung tissue without vessels, HU. airways: share that is air in the airways, 0–1.
+    Attributes:
+        hu: everything except the lungs, HU.
+        lung: share of each voxel that is lung, 0–1.
+        parenchyma: density of lung tissue without vessels, HU.
+        airways: share of each voxel that is air in the airways, 0–1.
     """
 
     hu: F32
@@ -41,7 +44,7 @@ class Chest:
 
 
 def build_chest(patient: Patient, grid: Grid, blood: float, rng: np.random.Generator) -> Chest:
-    """Build a patient's chest on a grid; blood in HU (45 plain, more with contrast agent)."""
+    """Build a patient's chest on a grid; ``blood`` in HU (45, or more with contrast agent)."""
     from_centre = np.hypot(grid.x, grid.y)
     angle = np.arctan2(grid.x, -grid.y)
     radius = wall_radius(patient, angle)
@@ -80,7 +83,7 @@ def _outer_chest(patient: Patient, grid: Grid, wall: F32) -> F32:
 
 
 def _paint_breasts(hu: F32, patient: Patient, grid: Grid) -> None:
-    """Fat with a looser, denser core, on either side in front."""
+    """Fat with a denser core, on both sides in front."""
     r = patient.breast
     front = -0.93 * patient.depth - RIB_MM - 0.3 * (patient.muscle + patient.fat)
     flat = ((np.abs(grid.x) - 68.0) / 1.35) ** 2 + (grid.y - front) ** 2
@@ -105,7 +108,7 @@ def _paint_ribs(hu: F32, patient: Patient, grid: Grid, wall: F32, angle: F32) ->
 
 
 def _lung(patient: Patient, grid: Grid, wall: F32) -> F32:
-    """Share of each voxel that is lung: inside the ribs, beside the middle, above the liver."""
+    """Share of each voxel that is lung: inside the ribs, beside the heart, above the diaphragm."""
     x, y = grid.x, grid.y
     column = np.abs(x) - (11.0 + 21.0 * np.exp(-(((y - 8.0) / 48.0) ** 2)))
     spine = np.hypot(x, y - patient.spine) - 25.0
@@ -119,7 +122,7 @@ def _lung(patient: Patient, grid: Grid, wall: F32) -> F32:
 
 
 def _parenchyma(patient: Patient, grid: Grid, wall: F32, rng: np.random.Generator) -> F32:
-    """Density of aerated lung, HU: slow mottle, a gradient to the back, a band at the back wall."""
+    """Density of aerated lung, HU: slow variation, a gradient to the back, a band at the back."""
     density = smooth_field(rng, grid.shape, 6)
     density *= np.float32(2.0 * patient.mottle)
     density += np.float32(patient.lung)

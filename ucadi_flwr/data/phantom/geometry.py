@@ -1,7 +1,7 @@
 """Shapes on a voxel grid: the grid in millimetres, soft edges, and tubes with round ends.
 
-Frame of a patient, mm: x towards the patient's left, y towards the back, z towards the head; the
-origin is mid-chest. In arrays (Z, H, W) every index grows with its axis.
+A patient's frame, mm: x towards the patient's left, y towards the back, z towards the head; the
+origin is mid-chest. In arrays (Z, H, W) each index increases along its axis.
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,15 @@ F32 = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Grid:
-    """Voxel centres, mm, of a patient who lies turned and shifted in the image.
+    """Voxel centres, mm, of a patient who lies rotated and shifted in the image.
 
-    axes: z (Z,), y (H,), x (W,) of the image. x, y: (1, H, W), the patient's frame.
-    pixel: in-plane spacing, mm, the larger one; edges are softened over it (partial volume).
+    Attributes:
+        axes: z (Z,), y (H,) and x (W,) of the image.
+        x: (1, H, W), in the patient's frame.
+        y: (1, H, W), in the patient's frame.
+        pixel: the larger in-plane spacing, mm; edges are softened over it (partial volume).
+        turn: rotation of the patient, radians.
+        shift: (x, y) of the patient's centre in the image, mm.
     """
 
     axes: tuple[F32, F32, F32]
@@ -81,7 +86,7 @@ def make_grid(
 
 
 def vector(*values: float) -> F32:
-    """Numbers as float32, (N,)."""
+    """The numbers as a float32 array (N,)."""
     return np.array(values, np.float32)
 
 
@@ -109,7 +114,7 @@ class Tubes:
 
     @classmethod
     def of(cls, *rows: tuple[float, float, float, float, float, float, float]) -> "Tubes":
-        """From rows (x, y, z, x, y, z, radius), mm."""
+        """Tubes from rows (start x, y, z, end x, y, z, radius), mm."""
         table = np.array(rows, np.float32)
         return cls(table[:, 0:3], table[:, 3:6], table[:, 6])
 

@@ -1,4 +1,4 @@
-"""What lies in the lungs: branching vessels, scars, and the lesions of disease."""
+"""The structures in the lungs: branching vessels, scars, and the lesions of disease."""
 
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
@@ -8,8 +8,8 @@ import numpy as np
 from ucadi_flwr.data.phantom.geometry import F32, Grid, Tubes, vector
 from ucadi_flwr.data.phantom.patient import PLEURA_MM, Patient, taper, wall_radius
 
-Label = Literal["healthy", "ground-glass", "consolidation"]
-LABELS: Final[tuple[Label, ...]] = get_args(Label)
+PhantomLabel = Literal["healthy", "ground-glass", "consolidation"]
+LABELS: Final[tuple[PhantomLabel, ...]] = get_args(PhantomLabel)
 
 #: Diameter of a lesion at the first scan, mm.
 LESION_MM: Final = (22.0, 45.0)
@@ -37,22 +37,23 @@ def draw_vessels(patient: Patient, rng: np.random.Generator) -> Tubes:
     ends: list[F32] = []
     radii: list[F32] = []
     for side in (-1.0, 1.0):
-        way = _unit(_LOBES * vector(side, 1.0, 1.0) + 0.3 * _normal(rng, _LOBES.shape))
-        place = vector(side * 40.0, 10.0, 4.0) + 5.0 * _normal(rng, way.shape)
+        direction = _unit(_LOBES * vector(side, 1.0, 1.0) + 0.3 * _normal(rng, _LOBES.shape))
+        start = vector(side * 40.0, 10.0, 4.0) + 5.0 * _normal(rng, direction.shape)
         length, radius = 34.0, 3.7 * patient.vessels
         for _ in range(5):
-            end = place + way * _uniform(rng, 0.8 * length, 1.2 * length, (len(way), 1))
-            starts.append(place)
+            count = len(direction)
+            end = start + direction * _uniform(rng, 0.8 * length, 1.2 * length, (count, 1))
+            starts.append(start)
             ends.append(end)
-            radii.append(_uniform(rng, 0.85 * radius, 1.15 * radius, (len(way),)))
-            place, way = np.repeat(end, 2, axis=0), np.repeat(way, 2, axis=0)
-            way = _unit(way + 0.45 * _normal(rng, way.shape))
+            radii.append(_uniform(rng, 0.85 * radius, 1.15 * radius, (count,)))
+            start, direction = np.repeat(end, 2, axis=0), np.repeat(direction, 2, axis=0)
+            direction = _unit(direction + 0.45 * _normal(rng, direction.shape))
             length, radius = 0.8 * length, 0.68 * radius
     return Tubes(np.concatenate(starts), np.concatenate(ends), np.concatenate(radii))
 
 
 def draw_bands(patient: Patient, rng: np.random.Generator) -> Tubes:
-    """Linear scars near the bases, 25–50 mm long, 4–6 mm thick: a normal variant; may be none."""
+    """Linear scars near the bases, 25–50 mm long, 4–6 mm thick: a normal variant, possibly none."""
     side = rng.choice([-1.0, 1.0], patient.bands)
     start = np.stack(
         [
@@ -62,8 +63,8 @@ def draw_bands(patient: Patient, rng: np.random.Generator) -> Tubes:
         ],
         axis=1,
     ).astype(np.float32)
-    way = _unit(_normal(rng, start.shape) * vector(1.0, 1.0, 0.2))
-    end = start + way * _uniform(rng, 25.0, 50.0, (patient.bands, 1))
+    direction = _unit(_normal(rng, start.shape) * vector(1.0, 1.0, 0.2))
+    end = start + direction * _uniform(rng, 25.0, 50.0, (patient.bands, 1))
     return Tubes(start, end, _uniform(rng, 2.0, 3.0, (patient.bands,)))
 
 
@@ -71,27 +72,31 @@ def draw_bands(patient: Patient, rng: np.random.Generator) -> Tubes:
 class Lesion:
     """One patch of disease.
 
-    centre: (x, y, z), mm, patient's frame. radius: mm. squeeze: factors of its three axes.
-    waves, phases: (3, 3) radians per mm and (3,), of its uneven edge. solid: whether a core without
-    air lies in the ground glass (consolidation).
+    Attributes:
+        centre: (x, y, z), mm, in the patient's frame.
+        radius: mm.
+        stretch: (3,), factors of the radius along x, y and z.
+        waves: (3, 3), three waves that make the edge uneven, radians per mm.
+        phases: (3,), phases of the waves, radians.
+        solid: whether the ground glass has a core without air (consolidation).
     """
 
     centre: F32
     radius: float
-    squeeze: F32
+    stretch: F32
     waves: F32
     phases: F32
     solid: bool
 
 
 def draw_lesions(
-    label: Label, patient: Patient, rng: np.random.Generator, growth: float
+    label: PhantomLabel, patient: Patient, rng: np.random.Generator, growth: float
 ) -> list[Lesion]:
     """The lesions of a label; none for "healthy".
 
-    Ground glass: 9–14 patches, in both lungs by turns, near the wall, rather low and at the back
-    (as in COVID-19). Consolidation: 7–11 patches with a halo of ground glass, three in four on
-    one side. growth multiplies their radii.
+    Ground glass: 9–14 patches, alternating between the lungs, near the wall, mostly low and at the
+    back (as in COVID-19). Consolidation: 7–11 patches with a halo of ground glass, three in four in
+    one lung. ``growth`` multiplies their radii.
     """
     if label == "healthy":
         return []
@@ -108,9 +113,9 @@ def draw_lesions(
         inwards = radius * rng.uniform(0.4, 0.9) + (0.0 if glass else rng.uniform(0.0, 15.0))
         lesions.append(
             Lesion(
-                centre=_place(patient, side * angle, height, inwards),
+                centre=_centre(patient, side * angle, height, inwards),
                 radius=radius * growth,
-                squeeze=_uniform(rng, 0.8, 1.2, (3,)),
+                stretch=_uniform(rng, 0.8, 1.2, (3,)),
                 waves=_unit(_normal(rng, (3, 3))) * _uniform(rng, 0.1, 0.28, (3, 1)),
                 phases=_uniform(rng, 0.0, 2.0 * np.pi, (3,)),
                 solid=not glass,
@@ -121,7 +126,7 @@ def draw_lesions(
 
 def lesion_shares(lesions: list[Lesion], grid: Grid) -> tuple[F32, F32]:
     """Shares of each voxel, 0–1, that are ground glass and solid: each (Z, H, W)."""
-    haze, solid = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
+    glass, solid = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
     for lesion in lesions:
         centre = grid.to_image(lesion.centre[None])[0]
         reach = np.float32(1.8 * lesion.radius + grid.pixel)
@@ -129,20 +134,20 @@ def lesion_shares(lesions: list[Lesion], grid: Grid) -> tuple[F32, F32]:
         z = (grid.axes[0][where[0]] - centre[2])[:, None, None]
         y = (grid.axes[1][where[1]] - centre[1])[None, :, None]
         x = (grid.axes[2][where[2]] - centre[0])[None, None, :]
-        kx, ky, kz = lesion.squeeze
+        kx, ky, kz = lesion.stretch
         edge = np.sqrt((x / kx) ** 2 + (y / ky) ** 2 + (z / kz) ** 2) - np.float32(lesion.radius)
         for wave, phase in zip(lesion.waves, lesion.phases, strict=True):
             ripple = np.sin(x * wave[0] + y * wave[1] + z * wave[2] + phase)
             edge += np.float32(0.17 * lesion.radius) * ripple
-        glass = _soft(edge, 5.0 + grid.pixel)
-        np.maximum(haze[where], glass, out=haze[where])
+        patch = _soft(edge, 5.0 + grid.pixel)
+        np.maximum(glass[where], patch, out=glass[where])
         if lesion.solid:
             core = _soft(edge + np.float32(0.4 * lesion.radius), 3.0 + grid.pixel)
             np.maximum(solid[where], core, out=solid[where])
-    return haze, solid
+    return glass, solid
 
 
-def _place(patient: Patient, angle: float, height: float, inwards: float) -> F32:
+def _centre(patient: Patient, angle: float, height: float, inwards: float) -> F32:
     """A lesion's centre (x, y, z): `inwards` mm from the pleura at an angle and a height."""
     scale = float(taper(vector(height))[0])
     out = float(wall_radius(patient, vector(angle))[0]) * scale - PLEURA_MM - inwards

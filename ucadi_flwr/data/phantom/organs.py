@@ -1,6 +1,6 @@
 """Organs and bones inside the chest wall: heart, great vessels, airways, liver, spine, sternum.
 
-Places and sizes are an adult's, in mm (x to the left, y to the back, z to the head).
+Positions and sizes are those of an adult, in mm (x to the left, y to the back, z to the head).
 """
 
 from typing import Final

@@ -1,6 +1,6 @@
-"""Who the patient is: habitus and breathing, and the outlines that follow from them.
+"""A patient's habitus and breathing, and the outlines of the chest that follow from them.
 
-Dimensions are an adult's, in mm, chosen by eye after axial CT.
+Dimensions are those of an adult, in mm, chosen by eye from axial CT.
 """
 
 from dataclasses import dataclass
@@ -51,13 +51,13 @@ class Patient:
 
 
 def draw_patient(rng: np.random.Generator) -> Patient:
-    """Draw an adult. Breathing in (0–1) couples density, diaphragm and depth, as in life."""
+    """Draw an adult; the depth of breathing (0–1) affects density, diaphragm and chest together."""
     breath = rng.beta(2.2, 1.6)
     width = rng.uniform(126.0, 144.0)
     fat = 6.0 + 18.0 * rng.beta(1.4, 2.0)
     dome = -48.0 - 42.0 * breath + rng.normal(0.0, 6.0)
     lung = float(np.clip(-690.0 - 170.0 * breath + rng.normal(0.0, 15.0), -900.0, -670.0))
-    room = -605.0 - lung  # so that healthy lung at the back stays below ground glass
+    headroom = -605.0 - lung  # keeps healthy lung at the back less dense than ground glass
     return Patient(
         width=(width + rng.normal(2.0, 3.0), width + rng.normal(-2.0, 3.0)),
         depth=width * rng.uniform(0.64, 0.72) + 8.0 * breath,
@@ -67,8 +67,8 @@ def draw_patient(rng: np.random.Generator) -> Patient:
         dome=(dome, dome - rng.uniform(4.0, 18.0)),
         heart=rng.uniform(0.86, 1.12),
         lung=lung,
-        gradient=room * rng.uniform(0.0, 0.55),
-        dependent=room * rng.uniform(0.0, 0.5),
+        gradient=headroom * rng.uniform(0.0, 0.55),
+        dependent=headroom * rng.uniform(0.0, 0.5),
         mottle=rng.uniform(5.0, 18.0),
         vessels=rng.uniform(0.75, 1.4),
         ribs=rng.uniform(0.0, 1.0),
@@ -79,7 +79,7 @@ def draw_patient(rng: np.random.Generator) -> Patient:
 
 
 def wall_radius(patient: Patient, angle: F32) -> F32:
-    """From the centre to the inner chest wall, mm; angle in radians, 0 in front, π/2 left."""
+    """Distance from the centre to the inner chest wall, mm; ``angle``: 0 in front, π/2 left."""
     sideways, forwards = np.sin(angle), np.cos(angle)
     half = np.where(sideways < 0, np.float32(patient.width[0]), np.float32(patient.width[1]))
     total = np.abs(sideways / half) ** _ROUNDNESS + np.abs(forwards / patient.depth) ** _ROUNDNESS

@@ -1,6 +1,6 @@
-"""What a CT scanner does to a chest: slice profile, reconstruction kernel, offset and noise.
+"""A simulated CT scanner: slice profile, reconstruction kernel, offset and noise.
 
-A site's scanner is its *character*: two sites that see the same patient record different numbers.
+Every site has its own scanner, so that two sites record different HU of the same patient.
 :func:`acquire` turns ideal HU on a fine grid into the int16 slices that a site stores.
 """
 
@@ -15,7 +15,7 @@ F32 = NDArray[np.float32]
 Kernel = Literal["soft", "standard", "sharp"]
 KERNELS: Final[tuple[Kernel, ...]] = get_args(Kernel)
 
-#: What a CT image can store in 12 bits, HU.
+#: Range of a CT image of 12 bits, HU.
 HU_MIN: Final = -1024
 HU_MAX: Final = 3071
 
@@ -26,15 +26,18 @@ _SHARPENING: Final = 0.7
 
 @dataclass(frozen=True)
 class Scanner:
-    """One scanner's character.
+    """The properties of one scanner.
 
-    thickness_mm: full width at half maximum of the slice profile along z, mm, above 0.
-    kernel: "soft" blurs in-plane (Gaussian, SD 2.2 mm), "sharp" enhances edges, "standard" neither.
-    noise_hu: SD of the noise in a uniform region, HU, at least 0, whatever the kernel.
-    offset_hu: added to every voxel, HU (a calibration error).
-    contrast_agent: whether blood is enhanced (the heart, the great vessels, the lungs' vessels).
+    Args:
+        thickness_mm: full width at half maximum of the slice profile along z, mm, above 0.
+        kernel: "soft" blurs in-plane (Gaussian, SD 2.2 mm), "sharp" enhances edges, "standard" does
+            neither.
+        noise_hu: SD of the noise in a uniform region with any kernel, HU, at least 0.
+        offset_hu: added to every voxel, HU (a calibration error).
+        contrast_agent: whether blood is enhanced (heart, great vessels, vessels of the lungs).
 
-    Raises ValueError for a thickness that is not positive, a negative noise, an unknown kernel.
+    Raises:
+        ValueError: the thickness is not positive, the noise is negative, or the kernel is unknown.
     """
 
     thickness_mm: float
@@ -53,11 +56,14 @@ class Scanner:
 
 
 def site_scanner(site: int) -> Scanner:
-    """Give site 0, 1, 2, … its fixed scanner.
+    """The scanner of a site, which is the same in every run.
 
-    Thickness 4–12 mm, noise 8–28 HU and offset ±15 HU follow a Halton sequence (bases 2, 3, 5),
-    so that few sites already cover the ranges and no two are alike; kernel and contrast agent cycle
-    with periods 3 and 2. Raises ValueError for a negative site.
+    Thickness 4–12 mm, noise 8–28 HU and offset ±15 HU follow a Halton sequence (bases 2, 3, 5), so
+    that a few sites cover the ranges and no two scanners are equal. Kernel and contrast agent cycle
+    with periods 3 and 2.
+
+    Raises:
+        ValueError: the site is negative.
     """
     if site < 0:
         raise ValueError(f"site must be at least 0, not {site}")
@@ -77,11 +83,19 @@ def acquire(
     scanner: Scanner,
     rng: np.random.Generator,
 ) -> NDArray[np.int16]:
-    """Record ideal HU as a scanner would.
+    """Simulate how a scanner records ideal HU.
 
-    hu: (Z, H, W) float32, HU, with Z = per_slice · (D − 1) + 1; slice d is centred on sub-slice
-    per_slice · d. spacing: of the result's slices, mm (z, y, x). Returns (D, H, W) int16, HU,
-    clipped to what CT stores. The noise is white in z and, in-plane, coloured by the kernel.
+    The noise is white along z; in-plane, the kernel filters it.
+
+    Args:
+        hu: (Z, H, W) float32, HU, with Z = per_slice · (D − 1) + 1.
+        per_slice: sub-slices from one slice to the next; slice d is centred on per_slice · d.
+        spacing: of the resulting slices, mm (z, y, x).
+        scanner: the scanner.
+        rng: source of the noise.
+
+    Returns:
+        (D, H, W) int16, HU, clipped to [HU_MIN, HU_MAX].
     """
     slices = _slice_profile(hu, per_slice, scanner.thickness_mm * per_slice / spacing[0])
     image = _in_plane(slices, scanner.kernel, spacing)

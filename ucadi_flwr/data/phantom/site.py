@@ -1,4 +1,4 @@
-"""Sites full of phantoms on disk: a folder each, with a manifest and NIfTI images."""
+"""Write phantom sites to disk: one folder for each, with a manifest and NIfTI images."""
 
 import csv
 import shutil
@@ -11,47 +11,55 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from ucadi_flwr.data.phantom.lung import LABELS, Label
+from ucadi_flwr.data.phantom.lung import LABELS, PhantomLabel
 from ucadi_flwr.data.phantom.scanner import site_scanner
-from ucadi_flwr.data.phantom.volume import SHAPE, Shape, Spacing, volume
+from ucadi_flwr.data.phantom.volume import SHAPE, Shape, Spacing, make_volume
 from ucadi_flwr.errors import DataError
 
-#: Fewer scans than this cannot hold every class in training and in validation.
+#: With fewer scans, a class could be absent from training or from validation.
 MIN_CASES: Final = 6
 
-_SCANS_PER_SECOND_SCAN: Final = 8  # of 8 scans, one is a patient's second
+_SCANS_PER_REPEAT: Final = 8  # one in 8 scans is the second of its patient
 
 
 @dataclass(frozen=True)
-class Case:
-    """One scan of a site: its file stem, its class, and which patient's which visit it shows."""
+class PhantomCase:
+    """One scan of a site: its file stem and class, the patient, and the number of the visit."""
 
     name: str
-    label: Label
+    label: PhantomLabel
     patient: int
     scan: int
 
 
-def plan_site(site: int, cases: int, seed: int) -> list[Case]:
-    """Who is scanned at a site, in the manifest's order; every class is there.
+def plan_site(site: int, cases: int, seed: int) -> list[PhantomCase]:
+    """The cases of a site, in the manifest's order, with every class.
 
-    The mix differs by site (healthy 40–60 % of the patients, ground glass 35–65 % of the others).
-    One scan in eight is a patient's second: the same anatomy and class, other noise and pose,
-    lesions grown or shrunk. Raises DataError for fewer than MIN_CASES cases.
+    Shares of the classes differ by site: healthy 40–60 % of the patients, ground glass 35–65 % of
+    the others. One scan in eight is the second of its patient, with the same anatomy and class,
+    other noise and pose, and lesions that have grown or shrunk.
+
+    Args:
+        site: the site's number, at least 0.
+        cases: the number of scans.
+        seed: of the experiment.
+
+    Raises:
+        DataError: there are fewer than MIN_CASES cases.
     """
     if cases < MIN_CASES:
         raise DataError(f"a phantom site needs at least {MIN_CASES} cases, not {cases}")
     rng = np.random.default_rng(np.random.SeedSequence((seed, site), spawn_key=(0,)))
-    twice = cases // _SCANS_PER_SECOND_SCAN
-    patients = cases - twice
+    repeats = cases // _SCANS_PER_REPEAT
+    patients = cases - repeats
     healthy = round(patients * rng.uniform(0.4, 0.6))
     glass = round((patients - healthy) * rng.uniform(0.35, 0.65))
     counts = (healthy, glass, patients - healthy - glass)
     labels = [label for label, count in zip(LABELS, counts, strict=True) for _ in range(count)]
     order = rng.permutation(patients)
-    returning = set(rng.permutation(patients)[:twice].tolist())
+    returning = set(rng.permutation(patients)[:repeats].tolist())
     return [
-        Case(f"site{site}-p{patient:03d}-{scan + 1}", labels[order[patient]], patient, scan)
+        PhantomCase(f"site{site}-p{patient:03d}-{scan + 1}", labels[order[patient]], patient, scan)
         for patient in range(patients)
         for scan in range(2 if patient in returning else 1)
     ]
@@ -67,8 +75,18 @@ def write_site(
 ) -> None:
     """Write folder/manifest.csv (name, label, patient) and folder/images/<name>.nii.gz.
 
-    The images come from the site's own scanner; the folder appears only when it is complete.
-    on_case is called after each image. Raises DataError if the folder exists or cases are too few.
+    The folder appears under its name only when it is complete.
+
+    Args:
+        folder: the new folder.
+        site: the site's number; it fixes the scanner (:func:`.scanner.site_scanner`).
+        cases: the number of scans.
+        seed: of the experiment.
+        shape: (D, H, W) of each volume.
+        on_case: called after each image.
+
+    Raises:
+        DataError: the folder exists, or there are too few cases.
     """
     if folder.exists():
         raise DataError(f"{folder} exists already: remove it or choose another folder")
@@ -81,7 +99,7 @@ def write_site(
     images.mkdir(parents=True)
     try:
         for case in plan:
-            hu, spacing = volume(
+            hu, spacing = make_volume(
                 case.label,
                 scanner,
                 seed=seed,
@@ -113,9 +131,10 @@ def write_phantom(
     shape: Shape = SHAPE,
     on_case: Callable[[], None] | None = None,
 ) -> list[Path]:
-    """Write root/site-1, root/site-2, … and return them; see :func:`write_site`.
+    """Write root/site-1, root/site-2, … with :func:`write_site`; return the folders.
 
-    Raises DataError before anything is written if one of the folders exists.
+    Raises:
+        DataError: one of the folders exists (checked before writing), or there are too few cases.
     """
     folders = [root / f"site-{site}" for site in range(1, sites + 1)]
     for folder in folders:
@@ -127,9 +146,13 @@ def write_phantom(
 
 
 def to_nifti(hu: NDArray[np.int16], spacing: Spacing) -> nibabel.Nifti1Image:
-    """From HU (D, H, W) an image (W, H, D) whose axes run left, back, up; spacing (z, y, x), mm.
+    """A NIfTI image (W, H, D) of HU (D, H, W); its axes run left, back, up.
 
-    The affine leads to NIfTI's own frame (right, front, up), its origin mid-volume.
+    The affine maps voxels to mm in NIfTI's frame (right, front, up), with the origin mid-volume.
+
+    Args:
+        hu: (D, H, W), HU.
+        spacing: mm (z, y, x).
     """
     steps = np.array([-spacing[2], -spacing[1], spacing[0]])
     affine = np.diag([*steps, 1.0])

@@ -12,7 +12,7 @@ from ucadi_flwr.deployment.kit import files
 from ucadi_flwr.deployment.kit.address import Address
 from ucadi_flwr.errors import FederationError, UcadiError
 from ucadi_flwr.protection.keys import NO_KEY, ServerContext
-from ucadi_flwr.recipes.base import Section, check_site_name
+from ucadi_flwr.recipes.base import StrictSection, check_site_name
 
 PARTIES = ("server", "authority")
 """The other folders of a kit; a site cannot have one of these names."""
@@ -62,7 +62,7 @@ KeyId = Annotated[str, Field(pattern=r"^([0-9a-f]{32}|none)$")]
 """The id of the encryption key in hexadecimal; ``none`` where nothing is encrypted."""
 
 
-class _Strict(Section):
+class _Strict(StrictSection):
     model_config = ConfigDict(strict=True)
 
 
