@@ -37,8 +37,8 @@ from ucadi_flwr.server.messages import (
     trained_by,
 )
 from ucadi_flwr.server.replies import Reply, SiteFailure
+from ucadi_flwr.server.run_state import RunState
 from ucadi_flwr.server.selection import choose
-from ucadi_flwr.server.state import RunState
 from ucadi_flwr.server.weights import WeightSum, exchange_weights
 
 
