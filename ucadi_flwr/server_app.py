@@ -39,6 +39,7 @@ from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.results.layout import ExperimentFolder, RunFolder, ServerFolder
 from ucadi_flwr.server.checkpoints import Checkpoints, RunIdentity, digest_of_arrays
+from ucadi_flwr.server.round_loop import play_rounds
 from ucadi_flwr.server.strategy import UcadiStrategy
 from ucadi_flwr.training.freezing import select_trainable
 
@@ -110,7 +111,7 @@ def run(grid: Grid, config: RunConfig, folder: ServerFolder, journal: Journal) -
     first = array_record(initial)
     del initial  # a large model is in memory once here
     try:
-        strategy.start(grid, first, num_rounds=rounds)
+        play_rounds(strategy, grid, first, rounds)
     except BaseException:  # whatever ends it, the last good model stays if the disk takes it
         with contextlib.suppress(OSError):
             _write_models(folder, strategy, task, model, first, local)

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from ucadi_flwr.errors import DataError
-from ucadi_flwr.files.limits import MODEL_FILE_BYTES
+from ucadi_flwr.limits import MODEL_FILE_BYTES
 from ucadi_flwr.models.parts import in_layers
 
 COLOUR_CHANNELS = 3

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.exchange.agreement import parse_name
 from ucadi_flwr.files.atomic import replacing
-from ucadi_flwr.files.limits import CHECKPOINT_MANIFEST_BYTES
+from ucadi_flwr.limits import CHECKPOINT_MANIFEST_BYTES
 from ucadi_flwr.results.rounds import RoundRecord
 from ucadi_flwr.server.run_state import RunState
 

@@ -9,7 +9,7 @@ from flwr.serverapp import Grid
 
 from ucadi_flwr.errors import FederationError, UcadiError
 from ucadi_flwr.exchange.terms import RunTerms
-from ucadi_flwr.files.limits import EXAMPLES
+from ucadi_flwr.limits import EXAMPLES
 from ucadi_flwr.recipes.base import check_site_name
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.results.journal import Journal

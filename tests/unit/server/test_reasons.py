@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ucadi_flwr.files.limits import REASON_CHARACTERS
+from ucadi_flwr.limits import REASON_CHARACTERS
 from ucadi_flwr.server.replies import _reason
 
 
