@@ -75,6 +75,12 @@ def run(grid: Grid, config: RunConfig, folder: ServerFolder, journal: Journal) -
         )  # now, and not after the last round
     file = Path(config.server.initial) if config.server.initial else None
     initial, local, notes = initial_arrays(file, model, task, recipe, context)
+    epochs = rounds * recipe.local_epochs
+    if not config.run.rounds and epochs != task.training.epochs:
+        notes.append(
+            f"{rounds} rounds of {recipe.local_epochs} local epochs are {epochs} epochs; the task "
+            f"has {task.training.epochs}"
+        )
     for note in notes:
         journal.log(note)
     identity = RunIdentity(
