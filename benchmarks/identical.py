@@ -33,7 +33,7 @@ from sklearn.metrics import roc_auc_score
 from ucadi_flwr.aggregation.mean import WeightedMean
 from ucadi_flwr.data.phantom.site import write_phantom
 from ucadi_flwr.data.sites import open_sites
-from ucadi_flwr.exchange.agreement import Agreement, name_of
+from ucadi_flwr.exchange.agreement import Agreement, attempt_name
 from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.models.state import read_state
 from ucadi_flwr.protection.keys import NO_KEY, SiteKey
@@ -87,7 +87,7 @@ def run(arm: str, task_name: str, data: str, work: str, seed: int, rounds: int) 
     mean: type[StreamingMean] = Float32Mean if arm.startswith("float32-") else WeightedMean
     begin = time.perf_counter()
     for number in range(1, rounds + 1):
-        message_context = agreement.message_context("model", name_of(number, 0))
+        message_context = agreement.message_context("model", attempt_name(number, 0))
         context = key.context if key else NO_KEY
         total = make_sum(context, agreement.model, message_context, recipe.min_sites, mean)
         for client in clients[order:] + clients[:order]:

@@ -19,7 +19,7 @@ app = ClientApp()
 
 
 @app.query()
-def hello(message: Message, context: Context) -> Message:
+def identify(message: Message, context: Context) -> Message:
     """Answer which site this is."""
     session, _ = _open(message, context, RunTerms)
     return _reply(handlers.identify(session), message)
@@ -32,14 +32,14 @@ def weigh(message: Message, context: Context) -> Message:
 
 
 @app.train()
-def fit(message: Message, context: Context) -> Message:
+def train(message: Message, context: Context) -> Message:
     """Train on the site's cases."""
     session, terms = _open(message, context, TrainTerms)
     return _reply(handlers.train(session, terms, message.content), message)
 
 
 @app.evaluate()
-def evaluate(message: Message, context: Context) -> Message:
+def test(message: Message, context: Context) -> Message:
     """Test on the site's cases."""
     session, terms = _open(message, context, TestTerms)
     return _reply(handlers.test(session, terms, message.content), message)

@@ -82,7 +82,7 @@ def test_one_round_by_hand(config: Config) -> None:
     messages = list(strategy.configure_train(1, initial, ConfigRecord(), network))
     assert [m.metadata.dst_node_id for m in messages] == [100, 101, 102]
     terms = TrainTerms.read(messages[0].content.config_records["config"])
-    assert (terms.server_round, terms.exchange, terms.trained_at) == (1, "1.0", "all")
+    assert (terms.server_round, terms.attempt_name, terms.trained_at) == (1, "1.0", "all")
     assert terms.total_weight == 12 + 6 + 18
     assert set(messages[0].content.array_records) == {"initial"}
     replies = list(network.send_and_receive(messages))
@@ -120,7 +120,7 @@ def test_a_second_call_for_a_round_is_another_attempt_and_errors_are_failures(
     assert strategy.state.rounds == ()
     network.fault = lambda _node, message: message
     messages = list(strategy.configure_train(1, initial, ConfigRecord(), network))
-    assert TrainTerms.read(messages[0].content.config_records["config"]).exchange == "1.1"
+    assert TrainTerms.read(messages[0].content.config_records["config"]).attempt_name == "1.1"
     _, metrics = strategy.aggregate_train(1, network.send_and_receive(messages))
     assert metrics is not None
     (record,) = strategy.state.rounds

@@ -164,7 +164,7 @@ def test_a_round_that_is_repeated_begins_as_it_did(
     def once(node: int, message: Message) -> Message:
         """Site b wants a wider range in the first attempt at round 2, after a and c trained."""
         train = message.metadata.message_type == "train"
-        name = str(message.content.config_records["config"].get("exchange"))
+        name = str(message.content.config_records["config"].get("attempt-name"))
         if node == 101 and train and name == "2.0":
             asked.append(node)
             wish = {"multipliers": json.dumps({"head.bias": 1}), "why": "a test"}

@@ -196,7 +196,7 @@ def test_values_beyond_their_range_repeat_the_round(
     (asked,) = [e["text"] for e in events(narrow, "log") if "· a: " in e["text"]]
     assert "needs 2 × its usual range" in asked or "needs 4 × its usual range" in asked
     second = [m for m in network.pushed if m.metadata.message_type == "train"][3:]
-    assert {m.content.config_records["config"]["exchange"] for m in second} == {"1.1"}
+    assert {m.content.config_records["config"]["attempt-name"] for m in second} == {"1.1"}
     a, b = opened(usual).state, opened(narrow).state
     assert max(np.abs(a[n] - b[n]).max() for n in a) < 1e-6
 

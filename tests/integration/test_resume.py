@@ -61,7 +61,7 @@ def test_a_run_may_be_killed_many_times(config: Config) -> None:
             resume(broken, fault=killing("train", group))
     _, network = resume(broken)
     names = {
-        str(m.content.config_records["config"]["exchange"])
+        str(m.content.config_records["config"]["attempt-name"])
         for m in network.pushed
         if m.metadata.message_type == "train"
     }

@@ -59,13 +59,13 @@ class Agreement:
         self, purpose: Purpose, name: str, trained_at: str = ALL_SITES
     ) -> MessageContext:
         """What a message is for; ``name`` is ``round.attempt``, as messages call it."""
-        server_round, attempt = parse_name(name)
+        server_round, attempt = parse_attempt_name(name)
         return MessageContext(f"{self.run}/{trained_at}", server_round, purpose, attempt)
 
     def frame_size(self, purpose: Purpose, context: ServerContext, members: int = 0) -> int:
         """Bytes of a sum of so many members, or of one contribution."""
         kind = Kind.SUM if members else Kind.CONTRIBUTION
-        message_context = self.message_context(purpose, name_of(0, 0))
+        message_context = self.message_context(purpose, attempt_name(0, 0))
         return expected(self.plan(purpose), context, message_context, kind).size(members or 1)
 
     @property
@@ -91,13 +91,13 @@ def mean_loss(vector: NDArray[np.int64]) -> float:
     return float(vector[1]) / LOSS_UNITS / float(vector[0])
 
 
-def name_of(server_round: int, attempt: int) -> str:
+def attempt_name(server_round: int, attempt: int) -> str:
     """(7, 0) → ``7.0``: round 7, first attempt."""
     return f"{server_round}.{attempt}"
 
 
-def parse_name(name: str) -> tuple[int, int]:
-    """The inverse of :func:`name_of`; raise :class:`FederationError` if it is no name."""
+def parse_attempt_name(name: str) -> tuple[int, int]:
+    """The inverse of :func:`attempt_name`; raise :class:`FederationError` if it is no name."""
     server_round, _, attempt = name.partition(".")
     if not (server_round.isascii() and server_round.isdigit() and len(server_round) < 10):
         raise FederationError(f"'{name[:32]}' does not name a round and an attempt")

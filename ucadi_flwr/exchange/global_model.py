@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ucadi_flwr.aggregation.optimizers import Arrays, Moments, step
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.exchange.agreement import Agreement, parse_name
+from ucadi_flwr.exchange.agreement import Agreement, parse_attempt_name
 from ucadi_flwr.protection.protect import SiteEnd
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.recipes.strategy import Average, StrategyRecipe
@@ -50,8 +50,8 @@ def replay_rounds(
     Raises :class:`FederationError` where a round between is missing.
     """
     recipe, model = agreement.recipe, known
-    for name in sorted(sums, key=parse_name):
-        number = parse_name(name)[0]
+    for name in sorted(sums, key=parse_attempt_name):
+        number = parse_attempt_name(name)[0]
         if has_memory(recipe) and (model is None or number != model.round + 1):
             at = "no model" if model is None else f"the model of round {model.round}"
             raise FederationError(

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.evaluation.counts import Counts
-from ucadi_flwr.exchange.agreement import Agreement, Purpose, mean_loss, parse_name
+from ucadi_flwr.exchange.agreement import Agreement, Purpose, mean_loss, parse_attempt_name
 from ucadi_flwr.exchange.global_model import GlobalModel, replay_rounds
 from ucadi_flwr.exchange.initial_model import read_initial_model
 from ucadi_flwr.files.atomic import replacing
@@ -107,7 +107,7 @@ def open_sealed(path: Path, task: TaskRecipe, recipe: StrategyRecipe, key: SiteK
         return end.open_integers(agreement.integers(purpose), message_context, blob).values
 
     losses = {
-        parse_name(name)[0]: mean_loss(integers("losses", name, blob.tobytes()))
+        parse_attempt_name(name)[0]: mean_loss(integers("losses", name, blob.tobytes()))
         for name, blob in _part(arrays, "losses").items()
     }
     counts = None

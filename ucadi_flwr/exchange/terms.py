@@ -4,18 +4,41 @@ They travel in the message's ``config`` record, in kebab-case, and are checked a
 anything else of the message is looked at.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.limits import MULTIPLIERS_CHARACTERS
 from ucadi_flwr.recipes.base import kebab
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-Exchange = Annotated[str, Field(pattern=r"^[0-9]{1,9}\.[0-9]{1,5}$")]
+AttemptName = Annotated[str, Field(pattern=r"^[0-9]{1,9}\.[0-9]{1,5}$")]
 TrainedAt = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+def read_multipliers(text: str) -> dict[str, int]:
+    """JSON of tensor → multiplier, from the other end and so checked.
+
+    >>> read_multipliers('{"head.weight": 2}')
+    {'head.weight': 2}
+    """
+    if len(text) > MULTIPLIERS_CHARACTERS:
+        raise FederationError(f"{len(text)} characters of range multipliers are too many")
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict) or not all(type(value) is int for value in values.values()):
+        raise FederationError("the range multipliers are no JSON object of integers")
+    return values
+
+
+def _checked_multipliers(text: str) -> str:
+    read_multipliers(text)
+    return text
 
 
 class RunTerms(BaseModel):
@@ -54,17 +77,17 @@ class RunTerms(BaseModel):
 class WeightTerms(RunTerms):
     """Seal your weight."""
 
-    exchange: Exchange = Field(description="round.attempt")
+    attempt_name: AttemptName = Field(description="round.attempt")
 
 
 class TrainTerms(RunTerms):
     """Train for one round from the model that the message brings, and seal the result."""
 
-    exchange: Exchange = Field(description="round.attempt")
+    attempt_name: AttemptName = Field(description="round.attempt")
     server_round: int = Field(ge=1, le=10**9)
     trained_at: TrainedAt = Field(description="whose model: 'all', or the site's own")
     total_weight: int = Field(ge=0, description="of all sites; 0 where only the sites learn it")
-    multipliers: Annotated[str, Field(max_length=MULTIPLIERS_CHARACTERS)] = Field(
+    multipliers: Annotated[str, AfterValidator(_checked_multipliers)] = Field(
         description="JSON, tensor → power of two by which its range is wider"
     )
 
@@ -74,5 +97,5 @@ class TestTerms(RunTerms):
 
     __test__ = False  # pytest: not a test
 
-    exchange: Exchange = Field(description="round.attempt")
+    attempt_name: AttemptName = Field(description="round.attempt")
     trained_at: TrainedAt = Field(description="whose model: 'all', or one site's")

@@ -1,7 +1,6 @@
 """Bytes and arrays ⇄ Flower's records. What arrives is checked here before anything uses it."""
 
 import io
-import json
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,7 +10,6 @@ from flwr.app import Array, ArrayRecord, RecordDict
 from numpy.typing import NDArray
 
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.limits import MULTIPLIERS_CHARACTERS
 
 _HEADER_CHARACTERS = 10_000  # of an array's header, as NumPy's own default
 _PLAIN_KINDS = "biuf"  # of dtypes: boolean, integers, floating point
@@ -72,19 +70,6 @@ def size(content: RecordDict, records: Iterable[str]) -> int:
     """Bytes of these records' arrays, as far as they are there."""
     there = (content.array_records[name] for name in records if name in content.array_records)
     return sum(len(array.data) for record in there for array in record.values())
-
-
-def read_multipliers(text: str) -> dict[str, int]:
-    """JSON of tensor → multiplier, from the other end and so checked."""
-    if len(text) > MULTIPLIERS_CHARACTERS:
-        raise FederationError(f"{len(text)} characters of range multipliers are too many")
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, dict) or not all(type(value) is int for value in values.values()):
-        raise FederationError("the range multipliers are no JSON object of integers")
-    return values
 
 
 def _view(array: Array) -> NDArray[Any]:

@@ -93,7 +93,7 @@ class Selection(StrictSection):
 
     policy: Literal["all", "random", "capacity"] = Field(
         "all",
-        description="capacity: the fastest sites, and the most accurate ones if losses are public",
+        description="capacity: the fastest sites, and the lowest losses if those are public",
     )
     fraction: float = Field(1.0, gt=0.0, le=1.0, description="of the sites that are present")
     at_least_every: int = Field(

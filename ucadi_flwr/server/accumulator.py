@@ -11,7 +11,8 @@ from ucadi_flwr.aggregation.mean import WeightedMean
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.evaluation.counts import Counts
 from ucadi_flwr.exchange.agreement import Agreement, Purpose
-from ucadi_flwr.exchange.wire import blob, read_multipliers
+from ucadi_flwr.exchange.terms import read_multipliers
+from ucadi_flwr.exchange.wire import blob
 from ucadi_flwr.limits import SITE_TEXT_CHARACTERS
 from ucadi_flwr.protection.keys import ServerContext
 from ucadi_flwr.protection.protect import ContributionSum, make_sum

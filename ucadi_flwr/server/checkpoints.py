@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.exchange.agreement import parse_name
+from ucadi_flwr.exchange.agreement import parse_attempt_name
 from ucadi_flwr.files.atomic import replacing
 from ucadi_flwr.limits import CHECKPOINT_MANIFEST_BYTES
 from ucadi_flwr.results.rounds import RoundRecord
@@ -117,7 +117,9 @@ class Checkpoints:
     def state(self, manifest: Manifest) -> RunState:
         """The state that a manifest describes, every sum checked."""
         models = {
-            trained_at: {name: self._blob(sums[name]) for name in sorted(sums, key=parse_name)}
+            trained_at: {
+                name: self._blob(sums[name]) for name in sorted(sums, key=parse_attempt_name)
+            }
             for trained_at, sums in manifest.models.items()
         }
         others = {name: self._blob(digest) for name, digest in manifest.others.items()}

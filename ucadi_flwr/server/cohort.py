@@ -1,4 +1,4 @@
-"""The sites that take part: which node is which site, and who is present."""
+"""The sites of the federation: which node is which site, and who is present."""
 
 import time
 from collections.abc import Container, Iterable, Iterator
@@ -15,12 +15,10 @@ from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.server import replies, superlink
 from ucadi_flwr.server.replies import Reply, SiteFailure, exchange, failure_of
+from ucadi_flwr.server.selection import Member
 
 REGISTRATION_SECONDS = 300.0
 """How long a node may take to say which site it is, or its weight; its process imports PyTorch."""
-
-Member = tuple[int, str]
-"""A node's id and its site."""
 
 
 class Cohort:

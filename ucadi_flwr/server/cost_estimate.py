@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from ucadi_flwr.aggregation.mean import WeightedMean
-from ucadi_flwr.exchange.agreement import Agreement, name_of
+from ucadi_flwr.exchange.agreement import Agreement, attempt_name
 from ucadi_flwr.protection.encoding.layout import Layout
 from ucadi_flwr.protection.keys import NO_KEY, SiteKey
 from ucadi_flwr.protection.plan import ModelPlan
@@ -57,7 +57,7 @@ def seconds(agreement: Agreement) -> float:
     rng = np.random.default_rng(0)
     state = {"sample": rng.normal(0, 0.05, (rows, 100)).astype(np.float32)}
     key = SiteKey.create(protection.scheme) if protection.scheme != "none" else None
-    message_context = agreement.message_context("model", name_of(0, 0))
+    message_context = agreement.message_context("model", attempt_name(0, 0))
     site = make_site(key, "sample", min_sites=1)
     total = make_sum(key.context if key else NO_KEY, plan, message_context, 1, WeightedMean)
     begin = time.perf_counter()

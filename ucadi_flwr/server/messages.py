@@ -8,8 +8,8 @@ from ucadi_flwr.exchange.terms import RunTerms, TestTerms, TrainTerms
 from ucadi_flwr.exchange.wire import size
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.recipes.strategy import StrategyRecipe
-from ucadi_flwr.server.cohort import Member
 from ucadi_flwr.server.run_state import RunState
+from ucadi_flwr.server.selection import Member
 
 _SUMMED = ("initial", "sums", "weights", "sealed")
 
@@ -45,7 +45,7 @@ def train_messages(
     """One message a member; ``shared`` are records that all get."""
     messages = []
     for node, site in members:
-        trained_at = trained_by(site, recipe)
+        trained_at = model_owner(site, recipe)
         own = terms.model_copy(update={"trained_at": trained_at})
         content = {**records.missing_at(site, trained_at), **shared}
         messages.append(_message("train", node, own, content, recipe, terms.server_round))
@@ -73,7 +73,7 @@ def test_messages(
     ]
 
 
-def trained_by(site: str, recipe: StrategyRecipe) -> str:
+def model_owner(site: str, recipe: StrategyRecipe) -> str:
     """Whose model a site trains: that of all sites, or its own."""
     return site if recipe.cohort == "each-site" else ALL_SITES
 

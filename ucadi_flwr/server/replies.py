@@ -1,4 +1,4 @@
-"""Messages to sites and their replies, one exchange at a time."""
+"""Messages to sites and their replies, one exchange at a time; who is late when it ends."""
 
 import re
 import time

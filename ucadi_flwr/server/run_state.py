@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from flwr.app import ArrayRecord
 
-from ucadi_flwr.exchange.agreement import parse_name
+from ucadi_flwr.exchange.agreement import parse_attempt_name
 from ucadi_flwr.exchange.wire import blob_record
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.results.rounds import RoundRecord
@@ -63,15 +63,15 @@ class RunState:
         if not sums:
             return None
         bad, _ = sums.popitem()
-        good = max((parse_name(name)[0] for name in sums), default=0)
+        good = max((parse_attempt_name(name)[0] for name in sums), default=0)
         rounds = tuple(record for record in self.rounds if record.round <= good)
         others = {
             name: total
             for name, total in self.others.items()
-            if parse_name(name.rpartition("/")[2])[0] <= good
+            if parse_attempt_name(name.rpartition("/")[2])[0] <= good
         }
         models = {**self.models, ALL_SITES: sums}
-        return RunState(self.keep_all, rounds, models, others), parse_name(bad)[0], good
+        return RunState(self.keep_all, rounds, models, others), parse_attempt_name(bad)[0], good
 
     def newest(self, trained_at: str) -> Sums:
         """The sums that make up a model: all, or the last."""
@@ -90,7 +90,9 @@ class RunState:
         newest = self.newest(trained_at)
         content = {"initial": initial} if opened is None and (self.keep_all or not newest) else {}
         after = -1 if opened is None else opened
-        sums = {name: total for name, total in newest.items() if parse_name(name)[0] > after}
+        sums = {
+            name: total for name, total in newest.items() if parse_attempt_name(name)[0] > after
+        }
         return {**content, "sums": blob_record(sums)} if sums else content
 
     def _kept(self, trained_at: str) -> Sums:

@@ -1,4 +1,4 @@
-"""Who takes part in a round: S2's selection of clients by capacity and accuracy.
+"""Who takes part in a round: S2's selection of clients by capacity and quality.
 
 A pure function of the round, the seed, who is present and the records of former rounds, so that a
 run that is taken up again chooses as it would have. S2 names the method only; how the two are
@@ -13,7 +13,7 @@ from statistics import median
 from ucadi_flwr.recipes.strategy import Selection
 from ucadi_flwr.results.rounds import RoundRecord, SiteRecord
 
-Node = tuple[int, str]
+Member = tuple[int, str]
 """A node's id and its site."""
 
 
@@ -21,10 +21,10 @@ def choose(
     selection: Selection,
     server_round: int,
     seed: int,
-    present: Sequence[Node],
+    present: Sequence[Member],
     rounds: Iterable[RoundRecord],
     min_sites: int,
-) -> list[Node]:
+) -> list[Member]:
     """Those of ``present`` that take part, in their order there.
 
     At least ``fraction`` of them (rounded up) and ``min_sites``; besides, whoever took part in none

@@ -1,9 +1,10 @@
 """The Flower strategy that every recipe in ``strategies/`` configures.
 
-Its four hooks are one round: who takes part, what each site is sent, how the replies are summed,
-and when the round counts. Replies are added as they arrive, unread, in constant memory and in any
-order; a site that fails or is late is named and left out of the round, and asked again in the next.
-They work under Flower's own loop (``start``); ours is :mod:`ucadi_flwr.server.round_loop`.
+Two of its hooks are one round: who takes part, what each site is sent, how the replies are summed,
+when the round counts. The other two are the test of a model. Replies are added as they arrive,
+unread, in constant memory and in any order; a site that fails or is late is named and left out of
+the round, and asked again in the next. The hooks work under Flower's own loop (``start``); ours is
+:mod:`ucadi_flwr.server.round_loop`.
 """
 
 import json
@@ -16,7 +17,7 @@ from flwr.serverapp.strategy import Strategy
 
 from ucadi_flwr.errors import FederationError, QuorumError, UcadiError
 from ucadi_flwr.evaluation.counts import Counts
-from ucadi_flwr.exchange.agreement import Agreement, name_of
+from ucadi_flwr.exchange.agreement import Agreement, attempt_name
 from ucadi_flwr.exchange.global_model import has_memory
 from ucadi_flwr.exchange.terms import RunTerms, TestTerms, TrainTerms, WeightTerms
 from ucadi_flwr.exchange.wire import blob_record
@@ -26,18 +27,18 @@ from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.results.rounds import RoundRecord
 from ucadi_flwr.server.accumulator import Accumulator, counts_of
-from ucadi_flwr.server.cohort import Cohort, Member
+from ucadi_flwr.server.cohort import Cohort
 from ucadi_flwr.server.cost_estimate import measure
 from ucadi_flwr.server.messages import (
     ModelRecords,
+    model_owner,
     summed_bytes,
     test_messages,
     train_messages,
-    trained_by,
 )
 from ucadi_flwr.server.replies import Reply, SiteFailure
 from ucadi_flwr.server.run_state import RunState
-from ucadi_flwr.server.selection import choose
+from ucadi_flwr.server.selection import Member, choose
 from ucadi_flwr.server.weights import WeightSum, exchange_weights
 
 MAX_ATTEMPTS = 8
@@ -114,7 +115,7 @@ class UcadiStrategy(Strategy):
             shared["weights"] = weights.record
         terms = TrainTerms(
             **self.terms.of_run(),
-            exchange=self.exchange,
+            attempt_name=self.attempt_name,
             server_round=server_round,
             trained_at=ALL_SITES,
             total_weight=sum(self.cohort.weight(site, self.recipe) for _, site in members),
@@ -133,7 +134,7 @@ class UcadiStrategy(Strategy):
         ``replies`` may be a generator: each is released before the next is asked for. (None, None)
         if values did not fit their ranges and the round has to be repeated.
         """
-        sums = Accumulator(self.agreement, self.context, self.exchange)
+        sums = Accumulator(self.agreement, self.context, self.attempt_name)
         self.record.sites.clear()
         self._collect(replies, lambda site, reply: self._add(sums, site, reply))
         self.record.add_seconds += sums.seconds
@@ -149,7 +150,7 @@ class UcadiStrategy(Strategy):
                 f"{self.recipe.min_sites}; left out: {self.record.describe_failures()}"
             )
         self.record.loss = self.record.mean_loss()
-        self.state = self.state.after(self.record, self.exchange, sums.models(), sums.losses())
+        self.state = self.state.after(self.record, self.attempt_name, sums.models(), sums.losses())
         loss = {} if self.record.loss is None else {"loss": self.record.loss}
         newest = self.state.newest(ALL_SITES)
         arrays = blob_record(newest) if newest else None
@@ -164,7 +165,9 @@ class UcadiStrategy(Strategy):
         """
         trained_at = str(config.get("trained-at", ALL_SITES))
         self.tests[trained_at] = {}
-        terms = TestTerms(**self.terms.of_run(), exchange=self.exchange, trained_at=trained_at)
+        terms = TestTerms(
+            **self.terms.of_run(), attempt_name=self.attempt_name, trained_at=trained_at
+        )
         everyone = self.terms.tested == "test"  # a site that is held out has no other cases
         members = self.cohort.present(grid, all_sites=everyone)
         records = ModelRecords(self.state, self._opened, self._initial or arrays)
@@ -175,7 +178,7 @@ class UcadiStrategy(Strategy):
     ) -> MetricRecord | None:
         """Sum the sites' counts: by site where they are public, else unread."""
         encrypted = self.recipe.protection.metrics == "encrypted"
-        sums = Accumulator(self.agreement, self.context, self.exchange)
+        sums = Accumulator(self.agreement, self.context, self.attempt_name)
         tested = self.tests[next(reversed(self.tests))]
 
         def add(site: str, reply: Message) -> None:
@@ -199,10 +202,10 @@ class UcadiStrategy(Strategy):
         return MetricRecord({"accuracy": right / n, "num-examples": n})
 
     @property
-    def exchange(self) -> str:
+    def attempt_name(self) -> str:
         """``round.attempt`` of the attempt that is going on."""
         attempt = self._first_attempt + max(self.record.attempts - 1, 0)
-        return name_of(self.record.round, attempt)
+        return attempt_name(self.record.round, attempt)
 
     @property
     def none_could_open(self) -> bool:
@@ -225,15 +228,15 @@ class UcadiStrategy(Strategy):
     def _members(self, grid: Grid) -> list[Member]:
         """Node and site of those who take part in this round."""
         present, rounds = self.cohort.present(grid), [*self.state.rounds, self.record]
-        policy, number, quorum = self.recipe.selection, self.record.round, self.recipe.min_sites
-        chosen = choose(policy, number, self.terms.seed, present, rounds, quorum)
+        selection, number, quorum = self.recipe.selection, self.record.round, self.recipe.min_sites
+        chosen = choose(selection, number, self.terms.seed, present, rounds, quorum)
         return chosen[:1] if self.recipe.cohort == "pooled" else chosen
 
     def _exchanged_weights(self, grid: Grid, members: list[Member]) -> WeightSum:
         """The sum of encrypted weights, asked for anew if it lacks one of the members."""
         if self._weights is None or not self._weights.covers(members):
-            sums = Accumulator(self.agreement, self.context, self.exchange)
-            terms = WeightTerms(**self.terms.of_run(), exchange=self.exchange)
+            sums = Accumulator(self.agreement, self.context, self.attempt_name)
+            terms = WeightTerms(**self.terms.of_run(), attempt_name=self.attempt_name)
             weights = exchange_weights(sums, self.cohort, grid, members, terms)
             for failure in weights.failures:
                 self._leave_out(failure)
@@ -268,7 +271,7 @@ class UcadiStrategy(Strategy):
         public = self.recipe.protection.weights == "public" and not pooled
         declared = self.cohort.examples[site] if public else None
         name = ALL_SITES if pooled else site
-        answer = sums.add_update(reply, name, trained_by(site, self.recipe), declared)
+        answer = sums.add_update(reply, name, model_owner(site, self.recipe), declared)
         record.sites[name] = answer
         record.bytes_up += summed_bytes(reply, self.recipe)
         self._opened[site] = record.round - 1

@@ -10,8 +10,9 @@ from ucadi_flwr.errors import QuorumError, UcadiError
 from ucadi_flwr.exchange.terms import WeightTerms
 from ucadi_flwr.exchange.wire import blob_record
 from ucadi_flwr.server.accumulator import Accumulator
-from ucadi_flwr.server.cohort import REGISTRATION_SECONDS, Cohort, Member
+from ucadi_flwr.server.cohort import REGISTRATION_SECONDS, Cohort
 from ucadi_flwr.server.replies import SiteFailure
+from ucadi_flwr.server.selection import Member
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def exchange_weights(
     agreement = accumulator.agreement
     seconds = min(agreement.recipe.round_timeout, REGISTRATION_SECONDS)
     content = RecordDict({"config": ConfigRecord(terms.config())})
-    group = terms.exchange.partition(".")[0]
+    group = terms.attempt_name.partition(".")[0]
     messages = [
         Message(content, node, "query.weigh", ttl=seconds, group_id=group) for node, _ in members
     ]
@@ -83,4 +84,4 @@ def exchange_weights(
     in_sum = frozenset(accumulator.members("weights"))
     enough = len(in_sum) >= agreement.recipe.min_sites
     total = accumulator.result("weights") if enough else b""
-    return WeightSum(terms.exchange, in_sum, total, tuple(failures))
+    return WeightSum(terms.attempt_name, in_sum, total, tuple(failures))

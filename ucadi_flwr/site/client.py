@@ -1,6 +1,6 @@
-"""A site's part in the federation: open the global model, work on its own cases, answer.
+"""A site's work on its own cases: local training and tests of a model, as Flower's NumPyClient.
 
-It knows nothing of messages (:mod:`ucadi_flwr.client_app` does) and nothing of other sites.
+It knows nothing of messages (:mod:`ucadi_flwr.site.handlers` does) and nothing of other sites.
 """
 
 import hashlib
@@ -118,25 +118,25 @@ class SiteClient(NumPyClient):
         first.
         """
         model = self._open(parameters, int(config["seed"]))
-        if self.tailoring is not None:
+        if self.personalisation is not None:
             rounds = int(config["rounds"])
             personalise(
                 model,
                 self.site,
                 self.task,
-                self.tailoring,
+                self.personalisation,
                 cache=self.cache,
                 seed=derived_seed(int(config["seed"]), self.site.name, rounds + 1),
                 epochs_before=rounds * self.strategy.local_epochs,
                 device=self.device,
             )
-        own = self.tailoring or (self.tensors.local and self.site.trains)
+        own = self.personalisation or (self.tensors.local and self.site.trains)
         if self.own_model is not None and own:
             save_site_model(self.own_model, model, self.task, self.site.name)
         return self.test(model, config)
 
     @property
-    def tailoring(self) -> Personalisation | None:
+    def personalisation(self) -> Personalisation | None:
         """The recipe's, at a site that trains on more than one class.
 
         Tailored to one, a model would call everything that class, and test well there.

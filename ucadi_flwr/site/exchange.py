@@ -18,8 +18,8 @@ from ucadi_flwr.errors import FederationError
 from ucadi_flwr.exchange.agreement import Agreement, loss_vector
 from ucadi_flwr.exchange.global_model import GlobalModel, has_memory, replay_rounds
 from ucadi_flwr.exchange.initial_model import read_initial_model
-from ucadi_flwr.exchange.terms import TrainTerms
-from ucadi_flwr.exchange.wire import arrays, blobs, read_multipliers
+from ucadi_flwr.exchange.terms import TrainTerms, read_multipliers
+from ucadi_flwr.exchange.wire import arrays, blobs
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.protect import make_site
 from ucadi_flwr.recipes.base import ALL_SITES
@@ -98,7 +98,7 @@ class SiteExchange:
 
         Raises :class:`ucadi_flwr.protection.encoding.ranges.OutOfRange` where a value does not fit.
         """
-        context = self.agreement.message_context("model", terms.exchange, terms.trained_at)
+        context = self.agreement.message_context("model", terms.attempt_name, terms.trained_at)
         with self._timed():
             blob = self._end.seal(
                 self.agreement.model,
@@ -109,7 +109,9 @@ class SiteExchange:
                 total_weight,
                 read_multipliers(terms.multipliers),
             )
-        self.memory.seal_once("model", terms.exchange)
+        self.memory.seal_once(
+            "model", terms.attempt_name
+        )  # after it: a value out of range is no update
         return blob
 
     def seal_weight(self, name: str, weight: int) -> bytes:

@@ -22,7 +22,7 @@ def identify(session: SiteSession) -> RecordDict:
 
 def weigh(session: SiteSession, terms: WeightTerms) -> RecordDict:
     """The site's weight, sealed."""
-    sealed = session.exchange().seal_weight(terms.exchange, session.client().weight)
+    sealed = session.exchange().seal_weight(terms.attempt_name, session.client().weight)
     return RecordDict({"sealed": blob_record({"weights": sealed})})
 
 
@@ -53,7 +53,7 @@ def train(session: SiteSession, terms: TrainTerms, content: RecordDict) -> Recor
     if protection.metrics == "public":
         answer["loss"] = loss
     else:
-        sealed["losses"] = exchange.seal_loss(terms.exchange, loss, examples)
+        sealed["losses"] = exchange.seal_loss(terms.attempt_name, loss, examples)
     record = MetricRecord({**answer, "protect-seconds": exchange.seconds})
     return RecordDict({"sealed": blob_record(sealed), "metrics": record})
 
@@ -70,7 +70,7 @@ def test(session: SiteSession, terms: TestTerms, content: RecordDict) -> RecordD
     counts = np.frombuffer(cast(bytes, metrics["counts"]), np.int64)
     if session.strategy.protection.metrics == "public":
         return RecordDict({"counts": ArrayRecord({"counts": Array(counts)})})
-    sealed = {"counts": exchange.seal_counts(terms.exchange, counts)}
+    sealed = {"counts": exchange.seal_counts(terms.attempt_name, counts)}
     return RecordDict({"sealed": blob_record(sealed)})
 
 

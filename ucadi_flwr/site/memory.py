@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from ucadi_flwr.aggregation.optimizers import Moments
 from ucadi_flwr.errors import DataError, FederationError, ProtectionError
-from ucadi_flwr.exchange.agreement import parse_name
+from ucadi_flwr.exchange.agreement import parse_attempt_name
 from ucadi_flwr.exchange.global_model import GlobalModel
 from ucadi_flwr.files.atomic import replacing
 
@@ -48,7 +48,7 @@ class SiteMemory:
         Two sealings of one exchange could be mixed by a server, and an old round asked for again.
         """
         last = self._known["sealed"].get(purpose)
-        if last is not None and parse_name(name) <= parse_name(last):
+        if last is not None and parse_attempt_name(name) <= parse_attempt_name(last):
             raise ProtectionError(
                 f"asked for the {purpose} of round {name} after that of {last}; a site does not "
                 "go back"

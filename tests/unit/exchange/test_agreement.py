@@ -3,8 +3,15 @@
 import pytest
 
 from ucadi_flwr.errors import FederationError, ProtectionError
-from ucadi_flwr.exchange.agreement import Agreement, loss_vector, mean_loss, name_of, parse_name
-from ucadi_flwr.exchange.wire import MULTIPLIERS_CHARACTERS, read_multipliers
+from ucadi_flwr.exchange.agreement import (
+    Agreement,
+    attempt_name,
+    loss_vector,
+    mean_loss,
+    parse_attempt_name,
+)
+from ucadi_flwr.exchange.terms import read_multipliers
+from ucadi_flwr.limits import MULTIPLIERS_CHARACTERS
 from ucadi_flwr.protection.keys import NO_KEY
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
@@ -57,12 +64,12 @@ def test_frame_sizes_are_those_of_real_frames() -> None:
 @pytest.mark.parametrize("name", ["", "1", "1.", ".1", "1.x", "-1.0", "1.0.0", "9999999999.0", "²"])
 def test_names_that_are_none_are_refused(name: str) -> None:
     with pytest.raises(FederationError, match="does not name a round and an attempt"):
-        parse_name(name)
+        parse_attempt_name(name)
 
 
 def test_names_go_there_and_back() -> None:
-    assert parse_name(name_of(12, 3)) == (12, 3)
-    assert sorted(["10.0", "9.1", "9.0"], key=parse_name) == ["9.0", "9.1", "10.0"]
+    assert parse_attempt_name(attempt_name(12, 3)) == (12, 3)
+    assert sorted(["10.0", "9.1", "9.0"], key=parse_attempt_name) == ["9.0", "9.1", "10.0"]
 
 
 def test_losses_add_up_to_their_mean() -> None:
