@@ -211,7 +211,6 @@ def without_values(analysis: Analysis) -> Analysis:
             update={
                 "figures": {name: Estimate(mean=None) for name in test.figures},
                 **none,
-                **empty,
             }
         )
         for test in analysis.tested
