@@ -1,4 +1,4 @@
-"""The ``ucadi`` command. Experiments are started with ``run_sim.py``."""
+"""The ``ucadi`` command. ``run_sim.py`` starts experiments."""
 
 import typer
 
@@ -23,7 +23,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-
 app.add_typer(keys.app, name="keys")
 app.command("open")(open_run)
 for command in (
@@ -35,13 +34,13 @@ for command in (
     server,
     site,
     slices,
-    submit,
     status,
+    submit,
 ):
     app.command()(command)
 
 
 def main() -> None:
-    """Entry point of ``ucadi``."""
+    """Run ``ucadi``, with errors in one line."""
     with reporting_errors():
         app()

@@ -5,27 +5,27 @@ from pathlib import Path
 import reference
 from helpers import chaos, tiny
 from helpers.federation import configs
-from scenario import Row, now, scenario
+from scenario import Outcome, now, scenario
 
 ROUNDS, SEED = 50, 7
 
 
 @scenario
-def random_kills(folder: Path) -> Row:
+def random_kills(folder: Path) -> Outcome:
     """50 rounds over the loopback network; server and sites die at random messages (seeded)"""
     begin = now()
     data = tiny.write_sites(folder / "data", chaos.SIZES)
     config = configs(folder, data)("wild", recipe=chaos.RECIPE, rounds=ROUNDS)
-    seen = chaos.survive(config, SEED)
+    faults = chaos.survive(config, SEED)
     took = now() - begin
     rounds = chaos.ledger(config.server)
     assert len(rounds) == ROUNDS
     expected = reference.replay(data, "wild", rounds, chaos.RECIPE, tiny.TASK)
-    found = reference.model(config.server, config.task, config.strategy, Path(config.key))
+    state = reference.model(config.server, config.task, config.strategy, Path(config.key))
     whole = sum(len(sites) == len(chaos.SIZES) for sites in rounds)
     lost = chaos.done_twice(config)
     text = (
-        f"{chaos.told(seen)}; resumed until done, {took:.0f} s in all; {ROUNDS} rounds in the "
-        f"ledger, {whole} of them with all three sites"
+        f"{chaos.describe(faults)}; resumed until done, {took:.0f} s in all; {ROUNDS} rounds in "
+        f"the ledger, {whole} of them with all three sites"
     )
-    return Row(text, None, lost, reference.same(found, expected))
+    return Outcome(text, None, lost, reference.same(state, expected))

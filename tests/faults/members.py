@@ -1,11 +1,11 @@
-"""Sites that leave, come late, or cannot take part; the others go on."""
+"""Sites that leave, come late, or cannot take part; the others continue."""
 
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from scenario import Row, World, begun, judged, now, scenario, world
+from scenario import Outcome, World, conclude, now, open_world, scenario, start_run
 
 from ucadi_flwr.deployment.kit import commands
 from ucadi_flwr.deployment.kit.kits import SiteKit
@@ -20,112 +20,112 @@ SEALED_BY_TWO = (
 
 
 @scenario
-def site_stopped(folder: Path) -> Row:
+def site_stopped(folder: Path) -> Outcome:
     """A site is stopped for good (SIGTERM to `ucadi site`) in mid-round; min-sites 2"""
-    with world(folder, "fedavg") as place:
-        begun(place)
+    with open_world(folder, "fedavg") as world:
+        start_run(world)
         begin = now()
-        place.processes["b"].terminate()
-        place.finish(place.processes["b"])
-        place.finish(place.processes["submit1"])
-        return judged(place, taken(place), begin, place.round_done(2))
+        world.processes["b"].terminate()
+        world.finish(world.processes["b"])
+        world.finish(world.processes["submit1"])
+        return conclude(world, sites_by_round(world), begin, world.round_done(2))
 
 
 @scenario
-def site_added(folder: Path) -> Row:
+def site_added(folder: Path) -> Outcome:
     """A third site starts after round 1 of a run that two began; min-sites 2"""
-    with world(folder, "fedavg", 8) as place:
-        place.start_server()
+    with open_world(folder, "fedavg", 8) as world:
+        world.start_server()
         for name in ("a", "b"):
-            place.start_site(name)
-        place.wait(lambda: all("online as" in place.said(n) for n in ("a", "b")), "two online")
-        place.submit("--sites", 2)
-        place.wait_round(1)
+            world.start_site(name)
+        world.wait(lambda: all("online as" in world.output(n) for n in ("a", "b")), "two online")
+        world.submit("--sites", 2)
+        world.wait_round(1)
         begin = now()
-        place.start_site("c")
-        place.finish(place.processes["submit1"])
-        first = min(e["round"] for e in place.events("answer") if e["site"] == "c")
+        world.start_site("c")
+        world.finish(world.processes["submit1"])
+        first = min(e["round"] for e in world.events("answer") if e["site"] == "c")
         text = f"took part from round {first} on, with the model of round {first - 1}"
-        return judged(place, f"{text}; {taken(place)}", begin, place.round_done(first))
+        return conclude(world, f"{text}; {sites_by_round(world)}", begin, world.round_done(first))
 
 
 @scenario
-def other_recipe(folder: Path) -> Row:
+def other_recipe(folder: Path) -> Outcome:
     """A site has another version of the task recipe; min-sites 2"""
-    with world(folder, "fedavg", 2) as place:
+    with open_world(folder, "fedavg", 2) as world:
         other = folder / "elsewhere"
         (other / "tasks").mkdir(parents=True)
-        text = place.task.read_text(encoding="utf-8").replace("0.05", "0.06")
+        text = world.task.read_text(encoding="utf-8").replace("0.05", "0.06")
         (other / "tasks" / "tiny.yaml").write_text(text, encoding="utf-8")
-        place.where["b"] = other
-        return without_b(place, "differs from the server's")
+        world.working_folders["b"] = other
+        return run_without_b(world, "differs from the server's")
 
 
 @scenario
-def wrong_key(folder: Path) -> Row:
+def wrong_key(folder: Path) -> Outcome:
     """A site has another kit's encryption key, and settings that say so; min-sites 2"""
-    with world(folder, "ucadi-two", 2, recipe=SEALED_BY_TWO) as place:
-        theirs = another_kit(folder)
-        shutil.copyfile(theirs / "encryption.key", place.kit / "b" / "encryption.key")
+    with open_world(folder, "ucadi-two", 2, recipe=SEALED_BY_TWO) as world:
+        other = other_kit(folder)
+        shutil.copyfile(other / "encryption.key", world.kit / "b" / "encryption.key")
         try:
-            SiteKit.load(place.kit / "b")
-            raise AssertionError("a kit with another key was opened")
+            SiteKit.load(world.kit / "b")
+            raise AssertionError("a kit with another key was loaded")
         except UcadiError as error:
-            mixed = str(error).rpartition(": ")[2]
-        edit(place.kit / "b", theirs, "key-id")
-        place.good = ("a", "c")
-        row = without_b(place, "key", SEALED_BY_TWO)
-        text = f"the file alone: `ucadi site` does not start (“{mixed}”); settings too: "
-        return replace(row, happened=text + row.happened)
+            refusal = str(error).rpartition(": ")[2]
+        copy_setting(other, world.kit / "b", "key-id")
+        world.key_holders = ("a", "c")
+        outcome = run_without_b(world, "key", SEALED_BY_TWO)
+        text = f"the file alone: `ucadi site` does not start (“{refusal}”); settings too: "
+        return replace(outcome, happened=text + outcome.happened)
 
 
 @scenario
-def unknown_node(folder: Path) -> Row:
+def unknown_node(folder: Path) -> Outcome:
     """A node whose key is not registered: another kit's, with this one's address and authority"""
-    with world(folder, "fedavg", 2) as place:
-        theirs = another_kit(folder)
-        shutil.copyfile(theirs / "node.key", place.kit / "b" / "node.key")
-        edit(place.kit / "b", theirs, "node-key")
-        place.good = ("a", "c")
-        place.start_server()
-        for name in place.sizes:
-            place.start_site(name)
-        place.wait(lambda: all("online as" in place.said(n) for n in ("a", "c")), "two online")
-        place.submit("--sites", 2)
-        place.wait(lambda: "not registered" in place.said("b"), "b turned away")
-        place.finish(place.processes["submit1"])
-        why = next(line for line in place.said("b").splitlines() if "not registered" in line)
-        assert all(e["site"] != "b" for e in place.events("answer"))
-        text = f"its own log: “{why.split(' b: ', 1)[1]}”; {taken(place)}"
-        return judged(place, text, now(), None)
+    with open_world(folder, "fedavg", 2) as world:
+        other = other_kit(folder)
+        shutil.copyfile(other / "node.key", world.kit / "b" / "node.key")
+        copy_setting(other, world.kit / "b", "node-key")
+        world.key_holders = ("a", "c")
+        world.start_server()
+        for name in world.sizes:
+            world.start_site(name)
+        world.wait(lambda: all("online as" in world.output(n) for n in ("a", "c")), "two online")
+        world.submit("--sites", 2)
+        world.wait(lambda: "not registered" in world.output("b"), "the refusal of b")
+        world.finish(world.processes["submit1"])
+        why = next(line for line in world.output("b").splitlines() if "not registered" in line)
+        assert all(e["site"] != "b" for e in world.events("answer"))
+        text = f"its own log: “{why.split(' b: ', 1)[1]}”; {sites_by_round(world)}"
+        return conclude(world, text, now(), None)
 
 
-def another_kit(folder: Path) -> Path:
-    """Site b of another federation."""
+def other_kit(folder: Path) -> Path:
+    """The kit of site b in another federation."""
     commands.make(folder / "OTHER", f"127.0.0.1:{free_port()}", ("a", "b", "c"), "bfv")
     return folder / "OTHER" / "b"
 
 
-def edit(kit: Path, theirs: Path, key: str) -> None:
-    """One line of a kit's settings from another kit."""
-    found, others = (json.loads((k / "settings.json").read_text()) for k in (kit, theirs))
-    (kit / "settings.json").write_text(json.dumps({**found, key: others[key]}, indent=2))
+def copy_setting(source: Path, target: Path, key: str) -> None:
+    """Copy one value of a kit's settings into another kit."""
+    theirs, ours = (json.loads((k / "settings.json").read_text()) for k in (source, target))
+    (target / "settings.json").write_text(json.dumps({**ours, key: theirs[key]}, indent=2))
 
 
-def without_b(place: World, reason: str, recipe: str = "") -> Row:
-    """All start; b is left out with this reason in the journal."""
-    place.start_server()
-    place.start_sites()
-    place.submit()
-    place.finish(place.processes["submit1"])
-    failures = [e for e in place.events("failure") if reason in e["reason"]]
-    assert failures, place.everything()
-    text = f"the journal: “{failures[0]['site']}: {failures[0]['reason']}”; {taken(place)}"
-    return judged(place, text, now(), None, recipe)
+def run_without_b(world: World, reason: str, recipe: str = "") -> Outcome:
+    """Run with all sites; b is left out, with this reason in the journal."""
+    world.start_server()
+    world.start_sites()
+    world.submit()
+    world.finish(world.processes["submit1"])
+    failures = [e for e in world.events("failure") if reason in e["reason"]]
+    assert failures, world.all_output()
+    text = f"the journal: “{failures[0]['site']}: {failures[0]['reason']}”; {sites_by_round(world)}"
+    return conclude(world, text, now(), None, recipe)
 
 
-def taken(place: World) -> str:
-    """Who took part in each round."""
-    path = place.out / "server" / "run.json"
+def sites_by_round(world: World) -> str:
+    """The sites that took part in each round."""
+    path = world.out / "server" / "run.json"
     rounds = json.loads(path.read_text(encoding="utf-8"))["rounds"]
     return "sites by round: " + " ".join("".join(sorted(r["sites"])) for r in rounds)

@@ -1,15 +1,14 @@
-"""Not a fault, but as real: the server behind nginx, as docs/deployment.md has it."""
+"""No fault: the server behind nginx, with the configuration of docs/deployment.md."""
 
 import re
 import shutil
 import ssl
 import subprocess
-import urllib.error
-import urllib.request
 from pathlib import Path
 
-from members import taken
-from scenario import NotRunError, Row, World, judged, now, scenario, world
+import httpx
+from members import sites_by_round
+from scenario import NotRunError, Outcome, World, conclude, now, open_world, scenario
 
 from ucadi_flwr.deployment.kit.kits import ServerKit
 from ucadi_flwr.processes.children import free_port
@@ -35,77 +34,75 @@ http {{
 
 
 @scenario
-def behind_proxy(folder: Path) -> Row:
+def behind_proxy(folder: Path) -> Outcome:
     """The server stands behind nginx with the configuration of deployment.md; no fault"""
     program = nginx(folder)
-    with world(folder) as place:
-        outside, inside = ServerKit.load(place.kit / "server").address.port, free_port()
-        words = ("--state", place.state.folder, "--port", inside)
-        place.start("server", "server", place.kit / "server", *words)
-        place.wait(lambda: "ready; state" in place.said("server"), "the server")
-        start_proxy(place, program, outside, inside)
+    with open_world(folder) as world:
+        outside, inside = ServerKit.load(world.kit / "server").address.port, free_port()
+        words = ("--state", world.state.folder, "--port", inside)
+        world.start("server", "server", world.kit / "server", *words)
+        world.wait(lambda: "ready; state" in world.output("server"), "the server")
+        start_proxy(world, program, outside, inside)
         begin = now()
-        place.start_sites()
-        words = ("--data", place.data / "b", "--state", folder / "state-check", "--check")
-        place.finish(place.start("check", "site", place.kit / "b", *words))
-        said = " ".join(place.said("check").replace("│", " ").split())
-        assert "through a proxy (status 404)" in said, said
-        control = [status(place, port, "/v1/control/list-nodes") for port in (outside, inside)]
+        world.start_sites()
+        words = ("--data", world.data / "b", "--state", folder / "state-check", "--check")
+        world.finish(world.start("check", "site", world.kit / "b", *words))
+        table = " ".join(world.output("check").replace("│", " ").split())
+        assert "through a proxy (status 404)" in table, table
+        control = [status(world, port, "/v1/control/list-nodes") for port in (outside, inside)]
         assert control[0] == 404 != control[1], control
-        place.submit()
-        place.finish(place.processes["submit1"])
+        world.submit()
+        world.finish(world.processes["submit1"])
         text = (
             f"`/v1/control/list-nodes` answers {control[0]} through the proxy and {control[1]} "
-            f"behind it; `--check` says “through a proxy (status 404)”; {taken(place)}"
+            f"behind it; `--check` says “through a proxy (status 404)”; {sites_by_round(world)}"
         )
-        return judged(place, text, begin, None)
+        return conclude(world, text, begin, None)
 
 
-def start_proxy(place: World, program: Path, outside: int, inside: int) -> None:
-    """The guide's server block, with this machine's ports and files."""
-    found = re.search(r"```nginx\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
-    assert found
-    block = found[1]
-    for theirs, ours in (
+def start_proxy(world: World, program: Path, outside: int, inside: int) -> None:
+    """Start nginx with the guide's server block, with this machine's ports and files."""
+    match = re.search(r"```nginx\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    assert match
+    block = match[1]
+    for documented, actual in (
         ("8443", str(outside)),
         ("9443", str(inside)),
-        ("/srv/ucadi/server", str(place.kit / "server")),
+        ("/srv/ucadi/server", str(world.kit / "server")),
         ("fl.example.org", "127.0.0.1"),
     ):
-        assert theirs in block
-        block = block.replace(theirs, ours)
-    folder = place.folder / "nginx"
+        assert documented in block
+        block = block.replace(documented, actual)
+    folder = world.folder / "nginx"
     folder.mkdir()
     settings = folder / "nginx.conf"
     settings.write_text(MAIN.format(folder=folder, server=block), encoding="utf-8")
-    with (place.folder / "proxy.out").open("wb") as output:
-        place.processes["proxy"] = subprocess.Popen(
+    with (world.folder / "proxy.out").open("wb") as output:
+        world.processes["proxy"] = subprocess.Popen(
             [program, "-p", folder, "-c", settings], stdout=output, stderr=output
         )
-    place.wait(lambda: (folder / "nginx.pid").exists(), "nginx")
+    world.wait(lambda: (folder / "nginx.pid").exists(), "nginx")
 
 
-def status(place: World, port: int, path: str) -> int:
-    """What HTTP says to an empty POST."""
-    context = ssl.create_default_context(cafile=place.kit / "server" / "ca.crt")
+def status(world: World, port: int, path: str) -> int:
+    """The HTTP status of an empty POST."""
+    context = ssl.create_default_context(cafile=world.kit / "server" / "ca.crt")
     url = f"https://127.0.0.1:{port}{path}"
-    try:
-        with urllib.request.urlopen(url, data=b"", context=context, timeout=60) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
+    return httpx.post(url, verify=context, timeout=60.0, trust_env=False).status_code
 
 
 def nginx(folder: Path) -> Path:
-    """The program, of the system or of its Debian package, unpacked."""
-    if found := shutil.which("nginx"):
-        return Path(found)
-    place = folder / "package"
-    place.mkdir()
+    """nginx: the system's, or from its Debian package, which is only unpacked."""
+    if installed := shutil.which("nginx"):
+        return Path(installed)
+    unpacked = folder / "package"
+    unpacked.mkdir()
     try:
-        subprocess.run(["apt-get", "download", "nginx"], cwd=place, check=True, capture_output=True)
-        package = next(place.glob("*.deb"))
-        subprocess.run(["dpkg", "-x", package, place], check=True, capture_output=True)
-        return next(place.rglob("usr/sbin/nginx"))
+        subprocess.run(
+            ["apt-get", "download", "nginx"], cwd=unpacked, check=True, capture_output=True
+        )
+        package = next(unpacked.glob("*.deb"))
+        subprocess.run(["dpkg", "-x", package, unpacked], check=True, capture_output=True)
+        return next(unpacked.rglob("usr/sbin/nginx"))
     except (OSError, subprocess.CalledProcessError, StopIteration):
-        raise NotRunError("nginx is not installed and cannot be had here") from None
+        raise NotRunError("nginx is not installed and cannot be downloaded here") from None

@@ -1,4 +1,4 @@
-"""The model that a run must end at: the same rounds over the loopback network, undisturbed."""
+"""The model that a run must give: of the same rounds over the loopback network, without faults."""
 
 import tempfile
 from pathlib import Path
@@ -36,9 +36,9 @@ def replay(data: Path, strategy: str, rounds: list[list[str]], recipe: str, task
     with tempfile.TemporaryDirectory(prefix="ucadi-replay-") as folder:
         make = configs(Path(folder), data)
         Path(folder, "tiny.yaml").write_text(task, encoding="utf-8")
-        extra: dict[str, Any] = {"recipe": recipe} if recipe else {}
+        own_recipe: dict[str, Any] = {"recipe": recipe} if recipe else {}
         sealed = strategy.startswith("ucadi")
-        config = make(strategy, scheme="bfv" if sealed else "", rounds=len(rounds), **extra)
+        config = make(strategy, scheme="bfv" if sealed else "", rounds=len(rounds), **own_recipe)
         config = config.changed(nodes=len(sites) if least else 0)
         with (
             patch.object(cohort, "POLL_SECONDS", 0.001),

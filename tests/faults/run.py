@@ -1,4 +1,4 @@
-"""Play every fault on a real federation and write the table: ``make test-faults``."""
+"""Run every fault scenario on a real federation, and write the table: ``make test-faults``."""
 
 import argparse
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-import crashes  # noqa: E402, F401 - they enter their scenarios
+import crashes  # noqa: E402, F401 - each adds its scenarios
 import endurance  # noqa: E402, F401
 import limits  # noqa: E402, F401
 import members  # noqa: E402, F401
@@ -21,32 +21,32 @@ import table  # noqa: E402
 
 
 def main() -> int:
-    """The exit status: 1 if a row is not as it must be."""
+    """Run the scenarios; the exit status is 1 if a row is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", type=Path, help="the document; its numbers lie beside it")
-    parser.add_argument("--only", nargs="+", choices=sorted(scenario.ALL_SITES), metavar="NAME")
-    parser.add_argument("--keep", action="store_true", help="keep the folders, to look into them")
-    words = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the federation ends with us
-    fine = True
-    for name in words.only or scenario.ALL_SITES:
+    parser.add_argument("--write", type=Path, help="the document; its JSON is written beside it")
+    parser.add_argument("--only", nargs="+", choices=sorted(scenario.SCENARIOS), metavar="NAME")
+    parser.add_argument("--keep", action="store_true", help="keep the scenarios' folders")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the federation is ended too
+    all_right = True
+    for name in arguments.only or scenario.SCENARIOS:
         print(f"{name} …", flush=True)
         folder = Path(tempfile.mkdtemp(prefix=f"ucadi-fault-{name}-")).resolve()
         entry = play(name, folder)
-        if words.keep:
+        if arguments.keep:
             print(f"{name}: {folder}", flush=True)
         else:
             shutil.rmtree(folder, ignore_errors=True)
         print(f"{name}: {entry}", flush=True)
-        fine &= table.fine(entry)
-        if words.write:
-            table.merge(words.write, entry)
-    return 0 if fine else 1
+        all_right &= table.is_right(entry)
+        if arguments.write:
+            table.merge(arguments.write, entry)
+    return 0 if all_right else 1
 
 
 def play(name: str, folder: Path) -> table.Entry:
-    """One scenario; what goes wrong in it is its row."""
-    function = scenario.ALL_SITES[name]
+    """Run one scenario; an error in it becomes its row."""
+    function = scenario.SCENARIOS[name]
     event = (function.__doc__ or name).strip()
     try:
         return table.entry(name, event, function(folder))
@@ -54,7 +54,7 @@ def play(name: str, folder: Path) -> table.Entry:
         return table.entry(name, event, str(error))
     except Exception as error:
         traceback.print_exc()
-        failed = scenario.Row(f"FAILED: {scenario.first_line(error)}", None, None, False)
+        failed = scenario.Outcome(f"FAILED: {scenario.first_line(error)}", None, None, False)
         return table.entry(name, event, failed)
 
 

@@ -1,4 +1,4 @@
-"""What a scenario is, what it yields, and how its end is checked."""
+"""Scenarios: functions that cause a fault and return its outcome, and how an outcome is checked."""
 
 import json
 import time
@@ -8,89 +8,94 @@ from pathlib import Path
 
 import reference
 from helpers import chaos
-from world import LateError, World, world
+from world import LateError, World, open_world
 
-Play = Callable[[Path], "Row"]
-ALL_SITES: dict[str, Play] = {}
+Play = Callable[[Path], "Outcome"]
+SCENARIOS: dict[str, Play] = {}
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the table; None where there is nothing to say."""
+class Outcome:
+    """One line of the table; None where a value does not apply.
+
+    ``left``: what was left behind. ``calm``: seconds of the first round, which has no fault.
+    """
 
     happened: str
     seconds: float | None
     lost: int | None
     same: bool | None
     left: tuple[str, ...] = ()
-    calm: float | None = None  # seconds of the first round, without a fault
+    calm: float | None = None
 
 
 class NotRunError(Exception):
-    """This machine cannot play a scenario; the reason stands in the table."""
+    """This machine cannot run a scenario; the reason is in the table."""
 
 
 def scenario(play: Play) -> Play:
-    """Enter a function; its docstring is the event."""
-    ALL_SITES[play.__name__.replace("_", "-")] = play
+    """Add a function to the scenarios; its docstring is the event in the table."""
+    SCENARIOS[play.__name__.replace("_", "-")] = play
     return play
 
 
-def begun(place: World) -> None:
-    """A run whose first round counts, and whose second trains at every site."""
+def start_run(world: World) -> None:
+    """Start a run; its first round is complete, and every site trains in the second."""
     try:
-        place.start_server()
-        place.start_sites()
-        place.submit()
-        place.wait_round(1)
-        place.wait_training(2)
+        world.start_server()
+        world.start_sites()
+        world.submit()
+        world.wait_round(1)
+        world.wait_training(2)
     except LateError as error:
         raise NotRunError(f"no fault yet, the machine is slow: {first_line(error)}") from None
 
 
 def first_line(error: BaseException) -> str:
-    """Without what everybody said."""
+    """The first line of an error, without the logs."""
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
-def judged(place: World, happened: str, since: float, until: float | None, recipe: str = "") -> Row:
-    """End the federation; compare its model with the undisturbed run's, look for what is left."""
-    place.close()
-    server = place.out / "server"
+def conclude(
+    world: World, happened: str, since: float, until: float | None, recipe: str = ""
+) -> Outcome:
+    """End the federation, compare its model with the undisturbed run's, and list what is left."""
+    world.close()
+    server = world.out / "server"
     rounds = chaos.ledger(server)
-    assert len(rounds) == place.rounds, rounds
+    assert len(rounds) == world.rounds, rounds
     assert not (server / "checkpoints").exists(), "checkpoints are left"
-    own = place.folder / "strategies" / f"{place.strategy}.yaml"
-    strategy = str(own) if own.exists() else place.strategy
-    key = next(place.kit / name / "encryption.key" for name in place.good)
-    found = reference.model(server, str(place.task), strategy, key)
-    task = place.task.read_text(encoding="utf-8")
-    expected = reference.replay(place.data, place.strategy, rounds, recipe, task)
-    counted = [event["round"] for event in place.events("round")]
-    return Row(
+    own_recipe = world.folder / "strategies" / f"{world.strategy}.yaml"
+    strategy = str(own_recipe) if own_recipe.exists() else world.strategy
+    key = next(world.kit / name / "encryption.key" for name in world.key_holders)
+    state = reference.model(server, str(world.task), strategy, key)
+    task = world.task.read_text(encoding="utf-8")
+    expected = reference.replay(world.data, world.strategy, rounds, recipe, task)
+    complete = [event["round"] for event in world.events("round")]
+    return Outcome(
         happened=happened,
         seconds=None if until is None else until - since,
-        lost=len(counted) - len(set(counted)),
-        same=reference.same(found, expected),
-        left=tuple(place.left_behind()),
+        lost=len(complete) - len(set(complete)),
+        same=reference.same(state, expected),
+        left=tuple(world.left_behind()),
         calm=json.loads((server / "run.json").read_text())["rounds"][0]["seconds"],
     )
 
 
 def now() -> float:
-    """Wall-clock time, as the journal has it."""
+    """Wall-clock time, as in the journal."""
     return time.time()
 
 
 __all__ = [
-    "ALL_SITES",
+    "SCENARIOS",
     "NotRunError",
-    "Row",
+    "Outcome",
     "World",
-    "begun",
+    "conclude",
     "first_line",
-    "judged",
     "now",
+    "open_world",
     "scenario",
-    "world",
+    "start_run",
 ]

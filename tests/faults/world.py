@@ -1,9 +1,8 @@
-"""A federation of real processes to which faults happen, and what is seen of it."""
+"""A federation of real processes in which faults happen, and its output."""
 
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,20 +11,20 @@ from typing import Any
 
 import matplotlib
 import psutil
-from helpers.deployment import COMMAND, SIZES, Federation
+from helpers.deployment import SIZES, Federation
 
-from ucadi_flwr.processes.children import stop, users_of
+from ucadi_flwr.processes.children import processes_using, stop
 
 PATIENCE = 900.0
-PROGRAMS = ("flower-superlink", "flower-supernode", "flwr-serverapp", "flwr-clientapp")
+"""Seconds to wait for anything."""
 
 
 class LateError(AssertionError):
-    """What was waited for did not come."""
+    """The test waited for something in vain."""
 
 
 class World(Federation):
-    """One scenario's folder; whatever the programs would write elsewhere goes into it too."""
+    """One scenario's federation; programs write their temporary files into its folder too."""
 
     def __init__(
         self,
@@ -46,32 +45,22 @@ class World(Federation):
             (folder / name).mkdir()
             self.environment[variable] = str(folder / name)
         self.environment.pop("XDG_STATE_HOME", None)
-        self.environment["MPLCONFIGDIR"] = matplotlib.get_cachedir()  # or it lists all fonts again
+        # Matplotlib would search all fonts again in a new folder
+        self.environment["MPLCONFIGDIR"] = matplotlib.get_cachedir()
         self.submissions = 0
-        self.good = tuple(sizes)  # sites whose key opens the result
+        self.key_holders = tuple(sizes)  # sites whose key opens the result
 
     # ------------------------------------------------------------------ commands
 
     def submit(self, *more: object) -> subprocess.Popen[bytes]:
         self.submissions += 1
-        words = ("--task", "tiny", "--strategy", self.strategy, "--rounds", self.rounds)
-        place = ("--out", self.out, "--state", self.state.folder)
+        recipes = ("--task", "tiny", "--strategy", self.strategy, "--rounds", self.rounds)
+        folders = ("--out", self.out, "--state", self.state.folder)
         name = f"submit{self.submissions}"
-        return self.start(name, "submit", self.kit / "server", *words, *place, *more)
+        return self.start(name, "submit", self.kit / "server", *recipes, *folders, *more)
 
     def resume(self, *more: object) -> subprocess.Popen[bytes]:
         return self.submit("--resume", *more)
-
-    def status(self) -> dict[str, Any]:
-        words = (str(self.kit / "server"), "--json", "--state", str(self.state.folder))
-        said = subprocess.run(
-            [sys.executable, "-c", COMMAND.format("status"), *words],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            check=False,
-        )
-        return dict(json.loads(said.stdout))
 
     def finish(
         self, process: subprocess.Popen[bytes], expected: int = 0, patience: float = PATIENCE
@@ -79,7 +68,7 @@ class World(Federation):
         """Wait for a command's end."""
         name = next(n for n, p in self.processes.items() if p is process)
         self.wait(lambda: process.poll() is not None, f"the end of {name}", patience)
-        assert process.returncode == expected, f"{name}: {process.returncode}, {self.said(name)}"
+        assert process.returncode == expected, f"{name}: {process.returncode}, {self.output(name)}"
         self.processes.pop(name)
 
     # ------------------------------------------------------------------ waiting
@@ -88,7 +77,7 @@ class World(Federation):
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
-                raise LateError(f"{what}: not within {seconds:.0f} s\n{self.everything()}")
+                raise LateError(f"{what}: not within {seconds:.0f} s\n{self.all_output()}")
             time.sleep(0.3)
 
     def events(self, kind: str = "") -> list[dict[str, Any]]:
@@ -96,11 +85,11 @@ class World(Federation):
         if not path.exists():
             return []
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        found = [json.loads(line) for line in lines if line.endswith("\n")]
-        return [event for event in found if kind in ("", event["event"])]
+        events = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [event for event in events if kind in ("", event["event"])]
 
     def round_done(self, number: int) -> float:
-        """When a round counted first; 0.0 before."""
+        """Time at which a round was complete first; 0.0 before."""
         times = [e["time"] for e in self.events("round") if e["round"] == number]
         return times[0] if times else 0.0
 
@@ -108,35 +97,37 @@ class World(Federation):
         self.wait(lambda: self.round_done(number), f"round {number}")
 
     def wait_training(self, number: int, *sites: str) -> None:
-        """Until sites train in a round: their processes work on it."""
+        """Wait until the processes of sites train in a round."""
         asked = f"round {number}: asked to train"
         for site in sites or tuple(self.sizes):
-            self.wait(lambda s=site: asked in self.said(s), f"{site} asked in round {number}")
-            self.wait(lambda s=site: self.find(s, "flwr-clientapp"), f"{site} at work")
+            self.wait(
+                lambda s=site: asked in self.output(s), f"the request of round {number} at {site}"
+            )
+            self.wait(lambda s=site: self.find(s, "flwr-clientapp"), f"a client process at {site}")
 
     # ------------------------------------------------------------------ processes
 
     def find(self, name: str, program: str) -> list[psutil.Process]:
-        """Flower's programs below one of our commands."""
-        found = []
+        """The processes of one of Flower's programs that one of our commands started."""
+        matches = []
         try:
-            below = psutil.Process(self.processes[name].pid).children(recursive=True)
+            descendants = psutil.Process(self.processes[name].pid).children(recursive=True)
         except psutil.Error:
             return []
-        for process in below:
+        for process in descendants:
             try:
                 if any(program in word for word in process.cmdline()[:2]):
-                    found.append(process)
+                    matches.append(process)
             except psutil.Error:
                 continue
-        return found
+        return matches
 
-    def own(self) -> list[psutil.Process]:
+    def own_processes(self) -> list[psutil.Process]:
         """Every process that belongs to this folder."""
-        return [p for p in users_of(self.folder) if p.pid != os.getpid()]
+        return [p for p in processes_using(self.folder) if p.pid != os.getpid()]
 
     def kill(self, *processes: psutil.Process) -> None:
-        """``kill -9``, all before any of them can answer."""
+        """``kill -9`` all before any of them can react."""
         for process in processes:
             try:
                 process.kill()
@@ -144,7 +135,7 @@ class World(Federation):
                 continue
 
     def forget(self, name: str) -> None:
-        """A command that was killed with what it started."""
+        """Remove a command that was killed together with its processes."""
         self.processes.pop(name).wait()
 
     def close(self) -> None:
@@ -152,20 +143,20 @@ class World(Federation):
         self.processes.clear()
 
     def left_behind(self) -> list[str]:
-        """What is there after all commands ended: processes, and files outside their places."""
+        """Processes that still run after all commands ended, and files in wrong folders."""
         deadline = time.monotonic() + 20
-        while (own := self.own()) and time.monotonic() < deadline:
+        while (running := self.own_processes()) and time.monotonic() < deadline:
             time.sleep(0.5)
-        found = [f"process {p.pid} {' '.join(p.cmdline()[:2])}" for p in own]
-        for process in own:
+        left = [f"process {p.pid} {' '.join(p.cmdline()[:2])}" for p in running]
+        for process in running:
             process.kill()
         for name in ("tmp", "home"):
             files = sorted(p for p in (self.folder / name).rglob("*") if p.is_file())
-            found += [str(p.relative_to(self.folder)) for p in files]
-        return found
+            left += [str(p.relative_to(self.folder)) for p in files]
+        return left
 
-    def everything(self) -> str:
-        """For an error: the ends of all that was said."""
+    def all_output(self) -> str:
+        """For an error: the last lines of all logs and events."""
         logs = [*self.folder.glob("*.out"), *self.folder.glob("*/*.log"), *self.out.glob("*.log")]
         parts = []
         for log in sorted(logs):
@@ -175,18 +166,18 @@ class World(Federation):
 
 
 @contextmanager
-def world(folder: Path, *given: Any, **named: Any) -> Iterator[World]:
-    """A federation that is ended whatever happens."""
-    made = World(folder, *given, **named)
+def open_world(folder: Path, *values: Any, **named_values: Any) -> Iterator[World]:
+    """A :class:`World` whose processes are ended even after an error."""
+    world = World(folder, *values, **named_values)
     try:
-        yield made
+        yield world
     finally:
-        for process in made.processes.values():
+        for process in world.processes.values():
             if process.poll() is None:
                 process.terminate()
-        for process in made.processes.values():
+        for process in world.processes.values():
             try:
                 process.wait(60)
             except subprocess.TimeoutExpired:
                 stop(process)
-        made.processes.clear()
+        world.processes.clear()

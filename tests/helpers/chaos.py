@@ -1,4 +1,4 @@
-"""Fifty rounds in which anything may die at any message, over the loopback network."""
+"""A run in which the server or a site may fail at any message, over the loopback network."""
 
 import json
 import random
@@ -9,6 +9,7 @@ from pathlib import Path
 from flwr.app import Error, Message
 
 from helpers.federation import LocalRun, clock, events, play
+from helpers.killed_run import Killed
 from helpers.loopback_grid import LoopbackGrid, copy
 from ucadi_flwr.client_app import app
 from ucadi_flwr.errors import FederationError
@@ -19,12 +20,8 @@ KILL, CRASH, LOSE, SILENT = 0.05, 0.04, 0.04, 0.03
 MOST_STARTS = 200
 
 
-class Killed(BaseException):
-    """The server's process is gone."""
-
-
 class Clock:
-    """Time that passes only where somebody waits."""
+    """A clock whose time passes only in sleeps."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -37,18 +34,18 @@ class Clock:
 
 
 class WildGrid(LoopbackGrid):
-    """A server that dies before a message leaves or when an answer comes, and sites that fail.
+    """A server that is killed before it sends or as a reply comes, and sites that fail.
 
-    A site crashes before it has done anything, or with its answer ready, or never answers.
+    A site crashes before it has done anything, or with its reply ready, or never replies.
     """
 
-    def __init__(self, config: LocalRun, chance: random.Random, seen: Counter[str]) -> None:
+    def __init__(self, config: LocalRun, chance: random.Random, faults: Counter[str]) -> None:
         super().__init__(app, config.values, nodes=3, fault=self._fail)
-        self.chance, self.seen = chance, seen
+        self.chance, self.faults = chance, faults
 
-    def _happens(self, what: str, probability: float) -> bool:
+    def _happens(self, fault: str, probability: float) -> bool:
         hit = self.chance.random() < probability
-        self.seen[what] += hit
+        self.faults[fault] += hit
         return hit
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
@@ -70,37 +67,37 @@ class WildGrid(LoopbackGrid):
 
 
 def survive(config: LocalRun, seed: int) -> Counter[str]:
-    """Start and resume a run until it is done; what happened to it, and how often it stopped."""
-    chance, seen = random.Random(seed), Counter[str]()  # noqa: S311 - to be repeated
+    """Start and resume a run until it is done; how often each fault happened."""
+    chance, faults = random.Random(seed), Counter[str]()  # noqa: S311 - a seeded test
     config.server.mkdir(parents=True)
     with clock(Clock()):
         for _ in range(MOST_STARTS):
             try:
-                grid = WildGrid(config, chance, seen)
+                grid = WildGrid(config, chance, faults)
                 play(grid, config)
-                return seen
+                return faults
             except Killed:
                 pass
             except FederationError as error:  # no quorum in time
                 if "min-sites is 2" not in str(error):
                     raise
-                seen["stops"] += 1
+                faults["stops"] += 1
             config = config.changed(resume=True)
-    raise AssertionError(f"not done after {MOST_STARTS} starts: {told(seen)}")
+    raise AssertionError(f"not done after {MOST_STARTS} starts: {describe(faults)}")
 
 
-def told(seen: Counter[str]) -> str:
-    return ", ".join(f"{number} {what}" for what, number in sorted(seen.items()))
+def describe(faults: Counter[str]) -> str:
+    return ", ".join(f"{number} {kind}" for kind, number in sorted(faults.items()))
 
 
 def ledger(server: Path) -> list[list[str]]:
-    """Who took part in each round, by run.json."""
+    """The sites that took part in each round, from run.json."""
     rounds = json.loads((server / "run.json").read_text(encoding="utf-8"))["rounds"]
     assert [r["round"] for r in rounds] == list(range(1, len(rounds) + 1))
     return [sorted(r["sites"]) for r in rounds]
 
 
 def done_twice(config: LocalRun) -> int:
-    """Rounds that counted and were done again all the same."""
+    """The number of rounds that were complete and were done again nevertheless."""
     counted = [event["round"] for event in events(config, "round")]
     return len(counted) - len(set(counted))

@@ -1,4 +1,4 @@
-"""A long run that is killed again and again ends with every round, at the bits of its ledger."""
+"""A long run that is killed many times has every round, and its ledger's model, to the bit."""
 
 from pathlib import Path
 
@@ -14,13 +14,13 @@ ROUNDS = 50
 
 
 @pytest.mark.timeout(900)
-def test_fifty_rounds_survive_random_deaths(tmp_path: Path) -> None:
+def test_fifty_rounds_survive_random_faults(tmp_path: Path) -> None:
     data = tiny.write_sites(tmp_path / "data", chaos.SIZES)
     config = configs(tmp_path, data)
     wild = config("wild", recipe=chaos.RECIPE, rounds=ROUNDS, name="wild")
-    seen = chaos.survive(wild, seed=7)
-    assert seen["kills"] > 10
-    assert all(seen[what] > 3 for what in ("silences", "crashes", "answers lost"))
+    faults = chaos.survive(wild, seed=7)
+    assert faults["kills"] > 10
+    assert all(faults[kind] > 3 for kind in ("silences", "crashes", "answers lost"))
     ledger = chaos.ledger(wild.server)
     assert chaos.done_twice(wild) == 0
     assert len(ledger) == ROUNDS
@@ -29,12 +29,12 @@ def test_fifty_rounds_survive_random_deaths(tmp_path: Path) -> None:
     def absent(node: int, message: Message) -> Message:
         if message.metadata.message_type != "train":
             return message
-        here = "abc"[node - 100] in ledger[int(message.metadata.group_id) - 1]
-        return message if here else Message(Error(8, "not in the ledger"), reply_to=message)
+        took_part = "abc"[node - 100] in ledger[int(message.metadata.group_id) - 1]
+        return message if took_part else Message(Error(8, "not in the ledger"), reply_to=message)
 
     calm = config("wild", recipe=chaos.RECIPE, rounds=ROUNDS, name="calm")
     run(calm, fault=absent)
     assert chaos.ledger(calm.server) == ledger
-    found, expected = (load_file(c.server / "model.safetensors") for c in (wild, calm))
-    assert found.keys() == expected.keys()
-    assert all(found[name].tobytes() == expected[name].tobytes() for name in found)
+    state, expected = (load_file(c.server / "model.safetensors") for c in (wild, calm))
+    assert state.keys() == expected.keys()
+    assert all(state[name].tobytes() == expected[name].tobytes() for name in state)

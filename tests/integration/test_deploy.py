@@ -1,16 +1,13 @@
-"""A federation by its own commands: a server, three sites over TLS, and a node that is killed."""
+"""A federation of ucadi's commands: a server, three sites over TLS, and a node that is killed."""
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-from helpers.deployment import COMMAND, SECONDS, Federation
+from helpers.deployment import SECONDS, Federation
 from helpers.federation import SIZES, configs, run, same
 
 from ucadi_flwr.deployment.control import Control
@@ -26,24 +23,13 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     """The server and its three sites, online."""
-    made = Federation(tmp_path_factory.mktemp("deploy"))
+    federation = Federation(tmp_path_factory.mktemp("deploy"))
     try:
-        made.start_server()
-        made.start_sites()
-        yield made
+        federation.start_server()
+        federation.start_sites()
+        yield federation
     finally:
-        made.close()
-
-
-def status(federation: Federation) -> dict[str, Any]:
-    words = (str(federation.kit / "server"), "--json", "--state", str(federation.state.folder))
-    said = subprocess.run(
-        [sys.executable, "-c", COMMAND.format("status"), *words],
-        cwd=federation.folder,
-        capture_output=True,
-        check=False,
-    )
-    return dict(json.loads(said.stdout))
+        federation.close()
 
 
 @pytest.mark.timeout(900)
@@ -56,15 +42,15 @@ def test_a_run_gives_the_model_of_the_simulation(
     submit = federation.start(
         "submit", "submit", federation.kit / "server", *words, "--state", federation.state.folder
     )
-    assert submit.wait(SECONDS) == 0, federation.said("submit")
+    assert submit.wait(SECONDS) == 0, federation.output("submit")
     del federation.processes["submit"]
     print(f"three rounds took {time.monotonic() - begin:.0f} s")
-    assert "round 3/3" in federation.said("submit")
-    assert str(out / "server" / "sealed.safetensors") in federation.said("submit")
-    found = status(federation)
-    assert found["course"]["state"] == "finished"
-    assert found["course"]["round"] == 3
-    assert {site["site"]: site["status"] for site in found["sites"]} == dict.fromkeys(
+    assert "round 3/3" in federation.output("submit")
+    assert str(out / "server" / "sealed.safetensors") in federation.output("submit")
+    status = federation.status()
+    assert status["course"]["state"] == "finished"
+    assert status["course"]["round"] == 3
+    assert {site["site"]: site["status"] for site in status["sites"]} == dict.fromkeys(
         SIZES, "online"
     )
     key = SiteKey.load(federation.kit / "a" / "encryption.key")
@@ -74,39 +60,39 @@ def test_a_run_gives_the_model_of_the_simulation(
     monkeypatch.setattr("ucadi_flwr.server.cohort.POLL_SECONDS", 0.001)
     simulated = configs(tmp_path, federation.data)("ucadi", scheme="bfv", rounds=3)
     run(simulated)
-    own = SiteKey.load(Path(simulated.key))
-    expected = open_sealed(simulated.server / "sealed.safetensors", task, strategy, own)
+    other_key = SiteKey.load(Path(simulated.key))
+    expected = open_sealed(simulated.server / "sealed.safetensors", task, strategy, other_key)
     assert same(deployed.state, expected.state)
     assert deployed.losses == expected.losses
 
 
 @pytest.mark.timeout(600)
-def test_a_killed_node_comes_back_by_itself_as_the_same_node(federation: Federation) -> None:
-    before = federation.said("b")
+def test_a_killed_node_is_started_again_as_the_same_node(federation: Federation) -> None:
+    before = federation.output("b")
     node = before.split("online as node ")[1].split()[0]
     begin = time.monotonic()
     federation.supernode("b").kill()
-    federation.until(lambda: f"online as node {node}" in federation.said("b")[len(before) :])
-    print(f"came back after {time.monotonic() - begin:.0f} s")
-    assert "killed by signal 9; again in 1 s" in federation.said("b")
+    federation.until(lambda: f"online as node {node}" in federation.output("b")[len(before) :])
+    print(f"online again after {time.monotonic() - begin:.0f} s")
+    assert "killed by signal 9; again in 1 s" in federation.output("b")
     assert Control(federation.state).nodes()[node].status == "online"
 
 
 @pytest.mark.timeout(300)
-def test_what_is_stopped_leaves_nothing_behind(federation: Federation) -> None:
+def test_a_stopped_command_leaves_no_process(federation: Federation) -> None:
     for name in ("c", "server"):
         process = federation.processes.pop(name)
-        below = psutil.Process(process.pid).children(recursive=True)
-        assert below
+        descendants = psutil.Process(process.pid).children(recursive=True)
+        assert descendants
         process.terminate()
-        assert process.wait(60) == 0, federation.said(name)
-        assert not [p for p in below if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-    assert "stopping" in federation.said("c")
-    assert status(federation)["problem"]
+        assert process.wait(60) == 0, federation.output(name)
+        assert not [p for p in descendants if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert "stopping" in federation.output("c")
+    assert federation.status()["problem"]
 
 
 @pytest.mark.timeout(300)
-def test_secrets_are_in_no_log(federation: Federation) -> None:
+def test_no_log_contains_a_secret(federation: Federation) -> None:
     secret = json.loads((federation.kit / "a" / "encryption.key").read_text())["secret"]
     node_keys = [(federation.kit / n / "node.key").read_text().splitlines()[2] for n in SIZES]
     logs = [*federation.folder.rglob("*.out"), *federation.folder.rglob("*.log")]

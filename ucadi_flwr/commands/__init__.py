@@ -1,5 +1,6 @@
 """The sub-commands of ``ucadi``, one a file.
 
-What brings PyTorch with it is imported where it is used, so that ``--help`` and the commands of a
-federation's operators start at once and stay small: ``ucadi site`` runs for months.
+Modules that import PyTorch are imported inside the functions that need them, so that ``--help``
+and the commands of a federation's operators start fast and use little memory: ``ucadi site`` runs
+for months.
 """

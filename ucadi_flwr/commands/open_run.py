@@ -1,4 +1,4 @@
-"""``ucadi open``: a key holder reads what an encrypted run left at its server."""
+"""``ucadi open``: a key holder opens the result of an encrypted run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,29 +17,32 @@ from ucadi_flwr.results.layout import ServerFolder, model_name
 def open_run(
     run: Annotated[Path, typer.Argument(help="The server's folder of an encrypted run.")],
     key: Annotated[Path, typer.Option(help="The sites' secret key.")],
-    task: Annotated[str, typer.Option(help="The task recipe that was run: a name or a file.")],
-    strategy: Annotated[str, typer.Option(help="The strategy recipe that was run.")],
-    output: Annotated[Path, typer.Option(help="A folder for model.safetensors.")],
+    task: Annotated[str, typer.Option(help="Name or file of the run's task recipe.")],
+    strategy: Annotated[str, typer.Option(help="Name or file of the run's strategy recipe.")],
+    output: Annotated[Path, typer.Option(help="Folder for model.safetensors.")],
 ) -> None:
-    """Open the model of an encrypted run with the sites' key, and say how it tested."""
+    """Open the model of an encrypted run with the sites' key, and show its losses and its test."""
     from ucadi_flwr.evaluation.metrics import from_counts
     from ucadi_flwr.exchange.sealed_run import open_sealed
     from ucadi_flwr.models.files import save_model
 
-    recipe, found = loader.load(TaskRecipe, task), loader.load(StrategyRecipe, strategy)
-    opened = open_sealed(ServerFolder(run).sealed, recipe, found, SiteKey.load(key))
+    task_recipe = loader.load(TaskRecipe, task)
+    strategy_recipe = loader.load(StrategyRecipe, strategy)
+    sealed = ServerFolder(run).sealed
+    opened = open_sealed(sealed, task_recipe, strategy_recipe, SiteKey.load(key))
     if (model_file := output / model_name(ALL_SITES)).exists():
         raise DataError(f"{model_file} exists already; it is not overwritten")
     output.mkdir(parents=True, exist_ok=True)
-    model = save_model(output, ALL_SITES, opened.state, recipe, opened.local)
+    model = save_model(output, ALL_SITES, opened.state, task_recipe, opened.local)
     print(f"model: {output / model['file']}")
     for server_round, loss in opened.losses.items():
         print(f"round {server_round}: loss {loss:.4f}")
     if opened.counts is not None:
-        figures = from_counts(opened.counts, recipe.classes.index(recipe.positive_class))
+        positive = task_recipe.classes.index(task_recipe.positive_class)
+        measures = from_counts(opened.counts, positive)
         print(
-            f"test: {figures.n} cases, AUC {_number(figures.auc)}, sensitivity "
-            f"{_number(figures.sensitivity)}, specificity {_number(figures.specificity)}"
+            f"test: {measures.n} cases, AUC {_number(measures.auc)}, sensitivity "
+            f"{_number(measures.sensitivity)}, specificity {_number(measures.specificity)}"
         )
 
 

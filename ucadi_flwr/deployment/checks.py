@@ -1,4 +1,4 @@
-"""``ucadi site --check``: what is fine at a site and what is not, before anybody trains."""
+"""``ucadi site --check``: what is in order at a site and what is not, before anybody trains."""
 
 import os
 import shutil
@@ -13,10 +13,12 @@ from rich.table import Table
 from ucadi_flwr.data.manifest import PARTS
 from ucadi_flwr.data.sites import Site, open_sites
 from ucadi_flwr.deployment import health
-from ucadi_flwr.deployment.health import Answer
+from ucadi_flwr.deployment.health import HealthReply
 from ucadi_flwr.deployment.kit.kits import SiteKit
 from ucadi_flwr.errors import DataError, UcadiError
+from ucadi_flwr.protection.keys import NO_KEY
 from ucadi_flwr.recipes import loader
+from ucadi_flwr.recipes.loader import Recipe
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 
@@ -24,69 +26,67 @@ AHEAD, BEHIND = 5.0, 305.0
 """Seconds by which Flower lets a node's clock differ from the server's."""
 
 FREE_BYTES = 2 * 2**30
-"""Less free space than this is no room for images made ready and for models."""
+"""Free space below which preprocessed images and models may not fit."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One thing that was looked at; ``fine`` is None where there was nothing to look at."""
+class CheckResult:
+    """The result of one check; ``ok`` is None where there was nothing to check."""
 
-    what: str
-    fine: bool | None
-    found: str
+    subject: str
+    ok: bool | None
+    detail: str
 
 
-def check(
-    folder: Path, data: Path, state: Path | None, task: str | None, strategy: str | None
-) -> list[Row]:
-    """Look at everything, and go on after what is wrong."""
-    rows = []
+def check_site(
+    kit_folder: Path, data: Path, state_folder: Path | None, task: str | None, strategy: str | None
+) -> list[CheckResult]:
+    """Run every check; one that fails does not stop the others.
+
+    Args:
+        kit_folder: the site's folder of the kit.
+        data: folder of the site's images, with their manifest.
+        state_folder: where caches are kept; the account's home folder is checked if None.
+        task: name or file of a task recipe; without one the images are not read.
+        strategy: name or file of a strategy recipe; without one any key is right.
+    """
+    results = []
     kit: SiteKit | None = None
     try:
-        kit = SiteKit.load(folder)
-        rows.append(Row("kit", True, f"site {kit.name}, server {kit.address}"))
+        kit = SiteKit.load(kit_folder)
+        results.append(CheckResult("kit", True, f"site {kit.name}, server {kit.address}"))
     except UcadiError as error:
-        rows.append(Row("kit", False, str(error)))
-    rows += recipe_rows(data, kit, task, strategy)
-    rows.append(disk_row(state or Path.home()))
+        results.append(CheckResult("kit", False, str(error)))
+    results += check_recipes(data, kit, task, strategy)
+    results.append(check_disk(state_folder or Path.home()))
     if kit is not None:
-        rows += server_rows(kit)
-    return rows
+        results += check_server(kit)
+    return results
 
 
-def recipe_rows(
+def check_recipes(
     data: Path, kit: SiteKit | None, task: str | None, strategy: str | None
-) -> list[Row]:
-    """The images as the task sees them, the recipes, and the key that the strategy asks for."""
-    rows = []
+) -> list[CheckResult]:
+    """The recipes, the images as the task reads them, and the key that the strategy needs."""
+    results, scheme = [], None
     if task is None:
-        there = data.is_dir()
-        found = "not read: name a --task" if there else f"{data}: no such folder"
-        rows.append(Row("images", None if there else False, found))
+        results.append(_check_folder(data))
     else:
-        try:
-            recipe = loader.load(TaskRecipe, task)
-            rows.append(Row("task", True, f"{recipe.name}, digest {loader.digest(recipe)}"))
-        except UcadiError as error:
-            rows.append(Row("task", False, str(error)))
-        else:
-            rows.append(data_row(data, recipe))
-    scheme = None
+        task_recipe, result = _load_recipe("task", TaskRecipe, task)
+        results.append(result)
+        if task_recipe is not None:
+            results.append(check_images(data, task_recipe))
     if strategy is not None:
-        try:
-            found_strategy = loader.load(StrategyRecipe, strategy)
-            scheme = found_strategy.protection.scheme
-            digest = loader.digest(found_strategy)
-            rows.append(Row("strategy", True, f"{found_strategy.name}, digest {digest}"))
-        except UcadiError as error:
-            rows.append(Row("strategy", False, str(error)))
+        strategy_recipe, result = _load_recipe("strategy", StrategyRecipe, strategy)
+        results.append(result)
+        scheme = strategy_recipe.protection.scheme if strategy_recipe else None
     if kit is not None:
-        rows.append(key_row(kit, scheme))
-    return rows
+        results.append(check_key(kit, scheme))
+    return results
 
 
-def data_row(data: Path, task: TaskRecipe) -> Row:
-    """Whether the folder is one site's, and every file can be read; how many of what class."""
+def check_images(data: Path, task: TaskRecipe) -> CheckResult:
+    """Whether the folder is one site's and every file is readable; the number of cases by class."""
     try:
         sites = open_sites(data, task)
         if len(sites) != 1:
@@ -96,14 +96,16 @@ def data_row(data: Path, task: TaskRecipe) -> Row:
             case.path for part in PARTS for case in site.parts[part] if not _readable(case.path)
         ]
     except (UcadiError, OSError) as error:
-        return Row("images", False, str(error))
+        return CheckResult("images", False, str(error))
     if unreadable:
         more = f" and {len(unreadable) - 1} others" if len(unreadable) > 1 else ""
-        return Row("images", False, f"{unreadable[0]}{more}: cannot be read; mend the rights")
-    return Row("images", True, describe(site, task.classes))
+        return CheckResult(
+            "images", False, f"{unreadable[0]}{more}: cannot be read; correct the permissions"
+        )
+    return CheckResult("images", True, describe_cases(site, task.classes))
 
 
-def describe(site: Site, classes: tuple[str, ...]) -> str:
+def describe_cases(site: Site, classes: tuple[str, ...]) -> str:
     """Cases by part and class: ``train 12 (6 left, 6 right) · test 4 (…)``."""
     parts = []
     for part in PARTS:
@@ -114,81 +116,97 @@ def describe(site: Site, classes: tuple[str, ...]) -> str:
     return " · ".join(parts)
 
 
-def key_row(kit: SiteKit, scheme: str | None) -> Row:
-    """The encryption key's id and scheme, and whether the strategy can use it."""
+def check_key(kit: SiteKit, scheme: str | None) -> CheckResult:
+    """The encryption key's scheme and id, and whether the strategy's ``scheme`` can use it."""
+    needed = scheme not in (None, NO_KEY.scheme)
     if kit.key is None:
-        fine = scheme in (None, "none")
-        return Row("key", fine, "none" if fine else f"none, and the strategy needs {scheme}")
-    found = f"{kit.key.scheme}, id {kit.key.key_id.hex()}"
-    if scheme not in (None, "none", kit.key.scheme):
-        return Row("key", False, f"{found}; the strategy needs {scheme}")
-    return Row("key", True, found)
+        detail = f"none, and the strategy needs {scheme}" if needed else "none"
+        return CheckResult("key", not needed, detail)
+    detail = f"{kit.key.scheme}, id {kit.key.key_id.hex()}"
+    if needed and scheme != kit.key.scheme:
+        return CheckResult("key", False, f"{detail}; the strategy needs {scheme}")
+    return CheckResult("key", True, detail)
 
 
-def disk_row(folder: Path) -> Row:
+def check_disk(folder: Path) -> CheckResult:
     """Free space where the caches are, or will be."""
     while not folder.exists():
         folder = folder.absolute().parent
     free = shutil.disk_usage(folder).free
-    found = f"{free / 2**30:.1f} GiB free at {folder}"
+    detail = f"{free / 2**30:.1f} GiB free at {folder}"
     if free < FREE_BYTES:
-        return Row("disk", False, f"{found}; {FREE_BYTES / 2**30:.0f} GiB are needed")
-    return Row("disk", True, found)
+        return CheckResult("disk", False, f"{detail}; {FREE_BYTES / 2**30:.0f} GiB are needed")
+    return CheckResult("disk", True, detail)
 
 
-def server_rows(kit: SiteKit) -> list[Row]:
-    """Whether the server answers as the one that the kit knows, and whether the clocks agree."""
+def check_server(kit: SiteKit) -> list[CheckResult]:
+    """Whether the server answers with the kit's certificate, and whether the clocks agree."""
     try:
-        answer = health.ask(str(kit.address), kit.authority)
+        reply = health.ask(str(kit.address), kit.authority)
     except OSError as error:
-        return [Row("server", False, unreachable(kit, error)), clock_row(None)]
-    return [server_row(kit, answer), clock_row(answer.ahead)]
+        return [CheckResult("server", False, describe_failure(kit, error)), check_clock(None)]
+    return [check_reply(kit, reply), check_clock(reply.clock_ahead)]
 
 
-def server_row(kit: SiteKit, answer: Answer) -> Row:
-    """A proxy that lets sites through to Flower's fleet service only may refuse ``/health``."""
-    if answer.status >= 500:
-        return Row("server", False, f"{kit.address}: a proxy answers, no server behind it does")
-    how = "" if answer.status == 200 else f", through a proxy (status {answer.status})"
-    return Row("server", True, f"{kit.address} answers over TLS{how}")
-
-
-def unreachable(kit: SiteKit, error: OSError) -> str:
-    """Why there was no answer; a wrong certificate is another matter than none."""
-    reason = getattr(error, "reason", error)
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        return (
-            f"{kit.address}: the certificate is not the one this kit knows "
-            f"({reason.verify_message}); do not go on, ask who made the kit"
+def check_reply(kit: SiteKit, reply: HealthReply) -> CheckResult:
+    """Any status below 500 is right: a proxy for Flower's fleet service may refuse ``/health``."""
+    if reply.status >= 500:
+        return CheckResult(
+            "server", False, f"{kit.address}: a proxy answers, but no server behind it"
         )
-    return f"{kit.address}: no answer ({getattr(reason, 'strerror', None) or reason})"
+    how = "" if reply.status == 200 else f", through a proxy (status {reply.status})"
+    return CheckResult("server", True, f"{kit.address} answers over TLS{how}")
 
 
-def clock_row(ahead: float | None) -> Row:
-    """Our clock against the server's."""
+def describe_failure(kit: SiteKit, error: OSError) -> str:
+    """Why the server did not reply; a wrong certificate is more serious than no answer."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"{kit.address}: the certificate is not from this kit's authority "
+            f"({error.verify_message}); do not continue, ask the person who made the kit"
+        )
+    return f"{kit.address}: no answer ({error.strerror or error})"
+
+
+def check_clock(ahead: float | None) -> CheckResult:
+    """Seconds that our clock is ahead of the server's, against what Flower accepts."""
     if ahead is None:
-        return Row("clock", None, "the server did not say what time it has")
+        return CheckResult("clock", None, "the server did not send its time")
     size = abs(ahead)
     if size < 1.5:
-        return Row("clock", True, "agrees with the server's")
-    found = f"your clock is {size:.0f} s {'ahead' if ahead > 0 else 'behind'}"
+        return CheckResult("clock", True, "agrees with the server's")
+    detail = f"your clock is {size:.0f} s {'ahead' if ahead > 0 else 'behind'}"
     if -BEHIND < ahead < AHEAD:
-        return Row("clock", True, found)
-    return Row("clock", False, f"{found}; set it, or Flower turns this node away")
+        return CheckResult("clock", True, detail)
+    return CheckResult("clock", False, f"{detail}; set it, or Flower refuses this node")
 
 
-def all_fine(rows: Iterable[Row]) -> bool:
-    """Nothing is wrong; what was not looked at does not count."""
-    return all(row.fine is not False for row in rows)
+def all_ok(results: Iterable[CheckResult]) -> bool:
+    """Whether nothing is wrong; what was not checked does not count."""
+    return all(result.ok is not False for result in results)
 
 
-def table(rows: Iterable[Row]) -> Table:
-    """For a terminal."""
-    shown = Table("", "what", "found")
-    for row in rows:
-        mark = {True: "[green]ok", False: "[red]WRONG", None: "–"}[row.fine]
-        shown.add_row(mark, row.what, row.found.replace("[", "\\["))
-    return shown
+def results_table(results: Iterable[CheckResult]) -> Table:
+    """The results as a table for a terminal."""
+    table = Table("", "check", "result")
+    for result in results:
+        mark = {True: "[green]ok", False: "[red]WRONG", None: "–"}[result.ok]
+        table.add_row(mark, result.subject, result.detail.replace("[", "\\["))
+    return table
+
+
+def _check_folder(data: Path) -> CheckResult:
+    if data.is_dir():
+        return CheckResult("images", None, "not read: name a --task")
+    return CheckResult("images", False, f"{data}: no such folder")
+
+
+def _load_recipe(subject: str, kind: type[Recipe], name: str) -> tuple[Recipe | None, CheckResult]:
+    try:
+        recipe = loader.load(kind, name)
+    except UcadiError as error:
+        return None, CheckResult(subject, False, str(error))
+    return recipe, CheckResult(subject, True, f"{recipe.name}, digest {loader.digest(recipe)}")
 
 
 def _readable(path: Path) -> bool:

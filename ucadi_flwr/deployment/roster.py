@@ -1,4 +1,4 @@
-"""Which node is which site. Flower lists nodes by numbers only, so the server writes it down."""
+"""Which node is which site. Flower lists nodes by number only, so the server keeps this file."""
 
 import json
 from collections.abc import Mapping
@@ -13,41 +13,44 @@ from ucadi_flwr.files.atomic import replacing
 
 
 @dataclass(frozen=True)
-class Entry:
+class RosterEntry:
     """A site, and the number that Flower gave its node."""
 
     site: str
     node: str
 
 
-Roster = dict[str, Entry]
-"""Fingerprint of a node's public key → who it is."""
+Roster = dict[str, RosterEntry]
+"""Fingerprint of a node's public key → site and node."""
 
 
 def kit_keys(kit: ServerKit) -> dict[str, str]:
-    """Fingerprint → site, of all that may join."""
+    """Fingerprint of the node's public key → site, for every site of the kit."""
     return {
         fingerprint(files.read_text(path), str(path)): site for site, path in kit.node_keys.items()
     }
 
 
 def joining(keys: Mapping[str, str], roster: Roster) -> list[str]:
-    """The sites whose nodes Flower does not know yet."""
+    """The sites of the kit whose nodes are not registered yet."""
     return [site for key, site in keys.items() if key not in roster]
 
 
 def leaving(keys: Mapping[str, str], roster: Roster) -> list[str]:
-    """The fingerprints of nodes that Flower knows and the kit does not (any more)."""
+    """The fingerprints of registered nodes that are not, or no longer, in the kit."""
     return [key for key in roster if key not in keys]
 
 
 def load(path: Path) -> Roster:
-    """Read; empty if there is none yet."""
+    """Read the file; an empty roster if there is none yet.
+
+    Raises :class:`FederationError` if the file is damaged.
+    """
     if not path.exists():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["nodes"]
-        return {str(k): Entry(str(v["site"]), str(v["node"])) for k, v in found.items()}
+        nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
+        return {str(k): RosterEntry(str(v["site"]), str(v["node"])) for k, v in nodes.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise FederationError(
             f"{path}: damaged; move the whole state folder away and start again"
@@ -55,7 +58,7 @@ def load(path: Path) -> Roster:
 
 
 def save(path: Path, roster: Roster) -> None:
-    """Write, atomically."""
+    """Write the file atomically."""
     nodes = {key: {"site": entry.site, "node": entry.node} for key, entry in roster.items()}
     with replacing(path) as partial:
         partial.write_text(json.dumps({"schema_version": 1, "nodes": nodes}, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""``ucadi server``: a SuperLink with the kit's certificates, and the kit's sites let in."""
+"""``ucadi server``: a SuperLink with the kit's certificates, and the kit's sites registered."""
 
 import subprocess
 import time
@@ -10,56 +10,69 @@ from ucadi_flwr.deployment.control import Control
 from ucadi_flwr.deployment.kit.kits import ServerKit
 from ucadi_flwr.deployment.state import State, open_state
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.processes.children import Children, environment, last_line
+from ucadi_flwr.processes.children import Children, flower_environment, last_line
 
 START_SECONDS = 120.0
 LOOPBACK = "127.0.0.1"
 
-_EVERYWHERE = {"0.0.0.0": LOOPBACK, "::": "[::1]"}  # noqa: S104 - compared, not bound
-_OWN = (LOOPBACK, "localhost", "::1")
-
-Say = Callable[[str], None]
+_ALL_INTERFACES = {"0.0.0.0": LOOPBACK, "::": "[::1]"}  # noqa: S104 - compared, not bound
+_THIS_MACHINE = (LOOPBACK, "localhost", "::1")
 
 
-def serve(folder: Path, state: Path | None, host: str, port: int | None, say: Say) -> None:
-    """Run until a signal comes; raise :class:`FederationError` if the SuperLink ends by itself."""
-    kit = ServerKit.load(folder)
-    place = open_state(state, "server", kit.authority)
+def serve(
+    kit_folder: Path,
+    state_folder: Path | None,
+    host: str,
+    port: int | None,
+    say: Callable[[str], None],
+) -> None:
+    """Run a SuperLink until a signal ends this process.
+
+    Args:
+        kit_folder: the server's folder of the kit.
+        state_folder: ``--state``; see :func:`open_state`.
+        host: interface to listen at.
+        port: TCP port to listen at; None is that of the kit's address.
+        say: is called with one line of text for each event.
+
+    Raises :class:`FederationError` if the SuperLink does not start or ends by itself.
+    """
+    kit = ServerKit.load(kit_folder)
+    state = open_state(state_folder, "server", kit.authority)
     port = port or kit.address.port
-    near = own_address(kit, host, port)
-    log = place.log("superlink")
-    with (
-        place.locked(),
-        Children(environment(place.flower)) as children,
-    ):
-        place.end_leftovers()
-        _refuse_another(near, kit)
-        superlink = children.start(command(kit, place, host, port), log)
-        _wait_until_healthy(superlink, near, kit, log)
-        control = Control(place)
-        control.connect(near, kit.authority)
+    address = local_address(kit, host, port)
+    log = state.log("superlink")
+    with state.locked(), Children(flower_environment(state.flower)) as children:
+        state.end_leftovers()
+        _check_port_is_free(address, kit)
+        superlink = children.start(superlink_command(kit, state, host, port), log)
+        _wait_until_healthy(superlink, address, kit, log)
+        control = Control(state)
+        control.connect(address, kit.authority)
         say(f"server: {kit.address}, here {host}:{port}; certificate until {kit.expires:%Y-%m-%d}")
-        enrol(kit, control, place, say)
-        say(f"ready; state and logs in {place.folder}")
+        update_registrations(kit, control, state, say)
+        say(f"ready; state and logs in {state.folder}")
         while superlink.poll() is None:
             time.sleep(0.5)
-        raise _ended(superlink, log)
+        raise _end_of(superlink, log)
 
 
-def own_address(kit: ServerKit, host: str, port: int) -> str:
-    """Where this machine reaches a SuperLink that listens at ``host``, by a name it has proved."""
-    known = [*_OWN, str(kit.address.host)]
-    if host not in (*known, *_EVERYWHERE):
+def local_address(kit: ServerKit, host: str, port: int) -> str:
+    """``HOST:PORT`` by which this machine reaches a SuperLink that listens at ``host``.
+
+    Raises :class:`FederationError` if the server's certificate is not valid for ``host``.
+    """
+    certified = [*_THIS_MACHINE, str(kit.address.host)]
+    if host not in (*certified, *_ALL_INTERFACES):
         raise FederationError(
-            f"--host {host}: the certificate is for {', '.join(known)}; listen at one of them, or "
-            "at 0.0.0.0 or ::"
+            f"--host {host}: the certificate is for {', '.join(certified)}; listen at one of "
+            "them, or at 0.0.0.0 or ::"
         )
-    near = _EVERYWHERE.get(host, f"[{host}]" if ":" in host else host)
-    return f"{near}:{port}"
+    return f"{_ALL_INTERFACES.get(host, f'[{host}]' if ':' in host else host)}:{port}"
 
 
-def command(kit: ServerKit, state: State, host: str, port: int) -> list[str]:
-    """Flower's own: TLS, and nodes that prove who they are."""
+def superlink_command(kit: ServerKit, state: State, host: str, port: int) -> list[str]:
+    """``flower-superlink`` with TLS, and with authentication of the nodes."""
     return [
         *("flower-superlink", "--host", host, "--port", str(port)),
         *("--ssl-ca-certfile", str(kit.authority)),
@@ -69,42 +82,50 @@ def command(kit: ServerKit, state: State, host: str, port: int) -> list[str]:
     ]
 
 
-def enrol(kit: ServerKit, control: Control, state: State, say: Say) -> None:
-    """Let in the sites of the kit that Flower does not know, and turn away those that left."""
-    known, keys = roster.load(state.roster), roster.kit_keys(kit)
-    for key in roster.leaving(keys, known):
-        control.unregister(known[key].node)
-        gone = known.pop(key)
-        roster.save(state.roster, known)
-        say(f"{gone.site}: turned away (node {gone.node})")
-    new = roster.joining(keys, known)
+def update_registrations(
+    kit: ServerKit, control: Control, state: State, say: Callable[[str], None]
+) -> None:
+    """Register the kit's sites that Flower does not know, and unregister those that left the kit.
+
+    The roster is saved after every step, so that it is right if the next step fails.
+    """
+    registered, keys = roster.load(state.roster), roster.kit_keys(kit)
+    for key in roster.leaving(keys, registered):
+        control.unregister(registered[key].node)
+        entry = registered.pop(key)
+        roster.save(state.roster, registered)
+        say(f"{entry.site}: unregistered (node {entry.node})")
+    new = roster.joining(keys, registered)
     for key, site in keys.items():
         if site in new:
-            known[key] = roster.Entry(site, control.register(site, kit.node_keys[site]))
-            roster.save(state.roster, known)
-        say(f"{site}: {'registered' if site in new else 'known'} (node {known[key].node})")
+            node = control.register(site, kit.node_keys[site])
+            registered[key] = roster.RosterEntry(site, node)
+            roster.save(state.roster, registered)
+        how = "registered" if site in new else "registered before"
+        say(f"{site}: {how} (node {registered[key].node})")
 
 
-def _refuse_another(near: str, kit: ServerKit) -> None:
+def _check_port_is_free(address: str, kit: ServerKit) -> None:
     try:
-        health.ask(near, kit.authority, 2.0, direct=True)
+        health.ask(address, kit.authority, 2.0, direct=True)
     except ConnectionError:
         return
-    except OSError as error:
-        if isinstance(getattr(error, "reason", None), ConnectionError):
-            return
-    raise FederationError(f"{near}: something listens there already; stop it, or name a --port")
+    except OSError:  # such as no TLS: another program
+        pass
+    raise FederationError(
+        f"{address}: another program listens there already; stop it, or name a --port"
+    )
 
 
 def _wait_until_healthy(
-    superlink: subprocess.Popen[bytes], near: str, kit: ServerKit, log: Path
+    superlink: subprocess.Popen[bytes], address: str, kit: ServerKit, log: Path
 ) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if superlink.poll() is not None:
-            raise _ended(superlink, log)
+            raise _end_of(superlink, log)
         try:
-            if health.ask(near, kit.authority, 2.0, direct=True).status == 200:
+            if health.ask(address, kit.authority, 2.0, direct=True).status == 200:
                 return
         except OSError:
             pass
@@ -112,8 +133,8 @@ def _wait_until_healthy(
     raise FederationError(f"the SuperLink did not start within {START_SECONDS:.0f} s; see {log}")
 
 
-def _ended(superlink: subprocess.Popen[bytes], log: Path) -> FederationError:
-    """Its helpers write into the same log: what they say is no reason for its being killed."""
+def _end_of(superlink: subprocess.Popen[bytes], log: Path) -> FederationError:
+    """Why it ended. After a kill the log's last line is of its helper processes, and no reason."""
     if superlink.returncode < 0:
         return FederationError(
             f"the SuperLink was killed by signal {-superlink.returncode}; start ucadi server again"

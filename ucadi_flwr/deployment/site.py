@@ -7,72 +7,87 @@ from pathlib import Path
 
 from ucadi_flwr.deployment.kit import layout
 from ucadi_flwr.deployment.kit.kits import SiteKit
-from ucadi_flwr.deployment.nodelog import NodeLog
+from ucadi_flwr.deployment.node_log import NodeLog
 from ucadi_flwr.deployment.state import State, open_state
 from ucadi_flwr.errors import DataError, FederationError
-from ucadi_flwr.processes.children import Children, environment, free_port
+from ucadi_flwr.processes.children import Children, flower_environment, free_port
 
 POLL_SECONDS = 0.5
 
-FIRST, LONGEST = 1.0, 60.0
-STEADY = 120.0
-"""A program that ran for so many seconds was well; what ends it then is a new misfortune."""
-
-Say = Callable[[str], None]
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+STEADY_SECONDS = 120.0
+"""After a run of so many seconds the next failure counts as a new one."""
 
 
-def supervise(folder: Path, data: Path, state: Path | None, threads: int | None, say: Say) -> None:
-    """Run until a signal comes."""
-    kit = SiteKit.load(folder)
+def supervise(
+    kit_folder: Path,
+    data: Path,
+    state_folder: Path | None,
+    threads: int | None,
+    say: Callable[[str], None],
+) -> None:
+    """Keep a SuperNode running until a signal ends this process.
+
+    Args:
+        kit_folder: the site's folder of the kit.
+        data: folder of the site's images, with their manifest.
+        state_folder: ``--state``; see :func:`open_state`.
+        threads: processor threads for training; None is all.
+        say: is called with one line of text for each event.
+
+    Raises :class:`DataError` if there is no folder ``data``, :class:`FederationError` if the kit or
+    the state folder cannot be used.
+    """
+    kit = SiteKit.load(kit_folder)
     if not data.is_dir():
         raise DataError(f"{data}: no such folder; name the site's folder with its manifest")
-    place = open_state(state, f"site-{kit.name}", kit.authority)
-    config = node_config(settings(kit, data.resolve(), place, threads))
-    log, backoff = NodeLog(place.log("supernode")), Backoff()
+    state = open_state(state_folder, f"site-{kit.name}", kit.authority)
+    config = node_config(node_settings(kit, data.resolve(), state, threads))
+    output, backoff = state.log("supernode"), Backoff()
+    log = NodeLog(output)
 
-    def tell(text: str) -> None:
+    def say_event(text: str) -> None:
         say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {kit.name}: {text}")
 
-    with (
-        place.locked(),
-        Children(environment(place.flower)) as children,
-    ):
-        place.end_leftovers()
+    with state.locked(), Children(flower_environment(state.flower)) as children:
+        state.end_leftovers()
         try:
             while True:
                 begin = time.monotonic()
-                process = children.start(command(kit, config, free_port()), place.log("supernode"))
-                log.started()
-                tell(f"node started for {kit.address}, process {process.pid}")
+                process = children.start(supernode_command(kit, config, free_port()), output)
+                log.process_started()
+                say_event(f"node started for {kit.address}, process {process.pid}")
                 while (status := process.poll()) is None:
-                    _tell_all(log, tell)
+                    _say_all(log, say_event)
                     time.sleep(POLL_SECONDS)
-                _tell_all(log, tell)
+                _say_all(log, say_event)
                 children.end(process)
-                wait = backoff.after(time.monotonic() - begin)
-                tell(f"node ended: {reason(status, log)}; again in {wait:.0f} s")
+                wait = backoff.next_wait(time.monotonic() - begin)
+                say_event(f"node ended: {end_reason(status, log)}; again in {wait:.0f} s")
                 time.sleep(wait)
         finally:
-            tell("stopping")
+            say_event("stopping")
 
 
-def settings(kit: SiteKit, data: Path, state: State, threads: int | None) -> dict[str, str | int]:
-    """What the node tells its ClientApp; nothing of it comes from the server."""
-    found: dict[str, str | int] = {
+def node_settings(
+    kit: SiteKit, data: Path, state: State, threads: int | None
+) -> dict[str, str | int]:
+    """The settings that the node passes to its ClientApp; none of them comes from the server."""
+    settings: dict[str, str | int] = {
         "site": kit.name,
         "data-dir": str(data),
         "cache-dir": str(state.cache),
         "memory-dir": str(state.memory),
     }
     if kit.key is not None:
-        found["key"] = str(kit.folder / layout.ENCRYPTION_KEY)
+        settings["key"] = str(kit.folder / layout.ENCRYPTION_KEY)
     if threads is not None:
-        found["threads"] = threads
-    return found
+        settings["threads"] = threads
+    return settings
 
 
-def command(kit: SiteKit, config: str, port: int) -> list[str]:
-    """Flower's own: TLS, and the key by which the server knows this node."""
+def supernode_command(kit: SiteKit, config: str, port: int) -> list[str]:
+    """``flower-supernode`` with TLS, and with the key by which the server knows this node."""
     return [
         *("flower-supernode", "--root-certificates", str(kit.authority)),
         *("--superlink", str(kit.address)),
@@ -83,24 +98,49 @@ def command(kit: SiteKit, config: str, port: int) -> list[str]:
 
 
 def node_config(values: Mapping[str, str | int]) -> str:
-    """Flower's ``key=value`` pairs, text as TOML strings."""
+    """Settings as Flower's ``key=value`` pairs, text as TOML strings.
+
+    Raises :class:`FederationError` for text that these strings cannot hold.
+
+    >>> node_config({"site": "north", "threads": 2})
+    "site='north' threads=2"
+    """
     return " ".join(f"{key}={_quoted(value)}" for key, value in values.items())
 
 
-def reason(status: int, log: NodeLog) -> str:
-    """Why a node ended, as far as it is known."""
-    if log.why:
-        return log.why
+def end_reason(status: int, log: NodeLog) -> str:
+    """Why a node ended, from its exit status and its log."""
+    if log.exit_reason:
+        return log.exit_reason
     if status < 0:
         return f"killed by signal {-status}"
     if status == 0 and not log.online:
-        return "it gave up without a reason; is this machine's clock right? (ucadi site --check)"
+        return "no reason given; is this machine's clock right? (ucadi site --check)"
     return f"exit status {status}"
 
 
-def _tell_all(log: NodeLog, tell: Say) -> None:
+class Backoff:
+    """Waits between two starts: 1 s, 2 s, 4 s … 60 s; from 1 s again after a long run.
+
+    >>> backoff = Backoff()
+    >>> [backoff.next_wait(ran) for ran in (3, 3, 3, 500, 3)]
+    [1.0, 2.0, 4.0, 1.0, 2.0]
+    """
+
+    def __init__(self) -> None:
+        self._next = FIRST_WAIT
+
+    def next_wait(self, ran: float) -> float:
+        """Seconds to wait after a program that ran for ``ran`` seconds."""
+        if ran >= STEADY_SECONDS:
+            self._next = FIRST_WAIT
+        wait, self._next = self._next, min(2 * self._next, LONGEST_WAIT)
+        return wait
+
+
+def _say_all(log: NodeLog, say: Callable[[str], None]) -> None:
     for event in log.events():
-        tell(event)
+        say(event)
 
 
 def _quoted(value: str | int) -> str:
@@ -110,18 +150,4 @@ def _quoted(value: str | int) -> str:
         return f"'{value}'"
     if value.isprintable() and not set(value) & set('"\\'):
         return f'"{value}"'
-    raise FederationError(f"{value!r}: Flower cannot be told of such a name; rename the folder")
-
-
-class Backoff:
-    """1 s, 2 s, 4 s … 60 s; from the beginning again after a steady run."""
-
-    def __init__(self) -> None:
-        self._next = FIRST
-
-    def after(self, ran: float) -> float:
-        """Seconds to wait, after a run of so many seconds."""
-        if ran >= STEADY:
-            self._next = FIRST
-        wait, self._next = self._next, min(2 * self._next, LONGEST)
-        return wait
+    raise FederationError(f"{value!r}: Flower cannot be given such a name; rename the folder")

@@ -1,4 +1,4 @@
-"""Where a party keeps what it must remember: outside the kit, for its own account only."""
+"""The state folder of a server or a site: outside the kit, readable by its own account only."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ import psutil
 from ucadi_flwr.deployment.kit.certificates import digest, parse_certificate
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.files.locks import held
-from ucadi_flwr.processes.children import GRACE_SECONDS, end_all, users_of
+from ucadi_flwr.processes.children import GRACE_SECONDS, end_all, processes_using
 
 _LONG_LIVED = (
     *("flower-superlink", "flower-supernode", "flower-superexec"),
@@ -21,7 +21,7 @@ _LONG_LIVED = (
 
 @dataclass(frozen=True)
 class State:
-    """The folder, mode 0700, and what lies in it."""
+    """The folder, mode 0700, and the paths in it."""
 
     folder: Path
 
@@ -32,7 +32,7 @@ class State:
 
     @property
     def database(self) -> Path:
-        """The SuperLink's memory: nodes, runs and messages."""
+        """The SuperLink's database: nodes, runs and messages."""
         return self.folder / "superlink.db"
 
     @property
@@ -42,12 +42,12 @@ class State:
 
     @property
     def last_run(self) -> Path:
-        """Where the run that was submitted last leaves its results."""
+        """The run that was submitted last."""
         return self.folder / "last-run.json"
 
     @property
     def cache(self) -> Path:
-        """A site's images, made ready for training."""
+        """A site's preprocessed images."""
         return self.folder / "cache"
 
     @property
@@ -56,26 +56,31 @@ class State:
         return self.folder / "memory"
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keep a second command of the same kind out."""
+        """Hold the folder's lock; raise :class:`FederationError` if another command holds it."""
         return held(self.folder, "stop it, or name another --state")
 
     def end_leftovers(self) -> None:
-        """End the long-lived programs of Flower that a killed command of this state left behind."""
-        for process in users_of(self.flower):
+        """End the Flower programs that a killed command of this state left running."""
+        for process in processes_using(self.flower):
             with contextlib.suppress(psutil.Error):
                 if any(Path(word).name in _LONG_LIVED for word in process.cmdline()[:2]):
                     end_all([process], GRACE_SECONDS)
 
     def log(self, program: str) -> Path:
-        """What a program of Flower's says."""
+        """The output of one of Flower's programs."""
         return self.folder / f"{program}.log"
 
 
 def open_state(folder: Path | None, party: str, authority: Path) -> State:
-    """The state of a party in the federation of this authority, made if need be.
+    """The state folder of a party in the federation of an authority; made if it does not exist.
 
-    Unless ``folder`` is given it is ``$XDG_STATE_HOME/ucadi/PARTY-…``, in ``~/.local/state`` if
-    that is not set, with the first digits of the authority's digest.
+    Args:
+        folder: ``--state``; None is ``$XDG_STATE_HOME/ucadi/PARTY-…``, in ``~/.local/state`` if
+            that is not set, with the first digits of the authority's digest.
+        party: ``server`` or ``site-NAME``.
+        authority: the certificate of the kit's authority.
+
+    Raises :class:`FederationError` if the folder is in a kit or cannot be made.
     """
     if folder is None:
         mark = digest(parse_certificate(authority.read_bytes(), str(authority)))[:12]

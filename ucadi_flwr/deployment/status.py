@@ -1,4 +1,4 @@
-"""``ucadi status``: which sites are there, and how far the run is."""
+"""``ucadi status``: which sites are online, and how far the last run is."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -7,10 +7,10 @@ from typing import Any
 
 from rich.table import Table
 
-from ucadi_flwr.deployment import lastrun, roster
+from ucadi_flwr.deployment import last_run, roster
 from ucadi_flwr.deployment.control import Control, Node
 from ucadi_flwr.deployment.kit.kits import ServerKit
-from ucadi_flwr.deployment.lastrun import LastRun, RunProgress
+from ucadi_flwr.deployment.last_run import LastRun, RunProgress
 from ucadi_flwr.deployment.roster import Roster
 from ucadi_flwr.deployment.state import open_state
 from ucadi_flwr.errors import FederationError
@@ -27,8 +27,11 @@ class SiteStatus:
 
 
 @dataclass(frozen=True)
-class Status:
-    """What is known; ``problem`` says why the SuperLink could not be asked."""
+class FederationStatus:
+    """The sites and the last run, with its progress as ``course``, which is the key in JSON too.
+
+    ``problem`` says why the SuperLink did not answer; empty if it did.
+    """
 
     server: str
     problem: str
@@ -37,61 +40,72 @@ class Status:
     course: RunProgress | None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Plain values for JSON."""
         return {"schema_version": 1, **asdict(self)}
 
 
-def status(folder: Path, state: Path | None) -> Status:
-    """Ask the SuperLink, and read the last run's journal."""
-    kit = ServerKit.load(folder)
-    place = open_state(state, "server", kit.authority)
+def read_status(kit_folder: Path, state_folder: Path | None) -> FederationStatus:
+    """Ask the SuperLink for its nodes, and read the last run's journal.
+
+    Args:
+        kit_folder: the server's folder of the kit.
+        state_folder: ``--state`` of ``ucadi server``; see :func:`open_state`.
+
+    A SuperLink that does not answer is no error: its ``problem`` is in the result.
+    """
+    kit = ServerKit.load(kit_folder)
+    state = open_state(state_folder, "server", kit.authority)
     nodes: dict[str, Node] = {}
     problem = ""
     try:
-        nodes = Control(place).nodes()
+        nodes = Control(state).nodes()
     except FederationError as error:
         problem = str(error)
-    run = lastrun.load(place.last_run)
-    return Status(
+    run = last_run.load(state.last_run)
+    return FederationStatus(
         server=str(kit.address),
         problem=problem,
-        sites=site_rows(roster.kit_keys(kit), roster.load(place.roster), nodes),
+        sites=site_rows(roster.kit_keys(kit), roster.load(state.roster), nodes),
         run=run,
-        course=lastrun.course(run) if run else None,
+        course=last_run.read_progress(run) if run else None,
     )
 
 
 def site_rows(
-    keys: Mapping[str, str], known: Roster, nodes: Mapping[str, Node]
+    keys: Mapping[str, str], registered: Roster, nodes: Mapping[str, Node]
 ) -> list[SiteStatus]:
-    """One row a site of the kit, in the kit's order."""
+    """One row for each site of the kit, in the kit's order.
+
+    Args:
+        keys: fingerprint of the node's key → site.
+        registered: fingerprint of the node's key → node, as the server recorded it.
+        nodes: node id → node, as Flower lists them.
+    """
     rows = []
     for key, site in keys.items():
-        node = nodes.get(known[key].node) if key in known else None
-        number = known[key].node if key in known else ""
-        found = node.status if node else "unknown"
-        since = ""
-        if node and found in ("online", "offline"):
-            since = node.online_at if found == "online" else node.offline_at
-        rows.append(SiteStatus(site, number, found, since))
+        number = registered[key].node if key in registered else ""
+        node = nodes.get(number)
+        since = {"online": node.online_at, "offline": node.offline_at} if node else {}
+        status = node.status if node else "unknown"
+        rows.append(SiteStatus(site, number, status, since.get(status, "")))
     return rows
 
 
-def table(found: Status) -> Table:
-    """For a terminal."""
-    shown = Table("site", "status", "since", "node", title=f"federation at {found.server}")
-    for row in found.sites:
-        shown.add_row(row.site, row.status, row.since or "–", row.node or "–")
-    return shown
+def sites_table(status: FederationStatus) -> Table:
+    """The sites as a table for a terminal."""
+    table = Table("site", "status", "since", "node", title=f"federation at {status.server}")
+    for row in status.sites:
+        table.add_row(row.site, row.status, row.since or "–", row.node or "–")
+    return table
 
 
-def run_line(found: Status) -> str:
+def run_line(status: FederationStatus) -> str:
     """The last run in one line."""
-    if found.run is None or found.course is None:
+    if status.run is None or status.course is None:
         return "no run was submitted yet"
-    run, course = found.run, found.course
-    rounds = f" · round {course.round}/{course.rounds}" if course.rounds else ""
-    error = f" · last error: {course.last_error}" if course.last_error else ""
+    run, progress = status.run, status.course
+    rounds = f" · round {progress.round}/{progress.rounds}" if progress.rounds else ""
+    error = f" · last error: {progress.last_error}" if progress.last_error else ""
     return (
-        f"run {run.run} · {run.task} × {run.strategy} · {course.state}{rounds} · {run.out}{error}"
+        f"run {run.run} · {run.task} × {run.strategy} · {progress.state}{rounds} · {run.out}{error}"
     )

@@ -8,16 +8,16 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ucadi_flwr.deployment import lastrun
+from ucadi_flwr.deployment import last_run
 from ucadi_flwr.deployment.control import CONNECTION, Control
 from ucadi_flwr.deployment.kit import layout
 from ucadi_flwr.deployment.kit.kits import ServerKit
-from ucadi_flwr.deployment.lastrun import LastRun
+from ucadi_flwr.deployment.last_run import LastRun
 from ucadi_flwr.deployment.state import open_state
 from ucadi_flwr.errors import FederationError, RecipeError, UcadiError
-from ucadi_flwr.processes.children import Children, environment, last_line
+from ucadi_flwr.processes.children import Children, flower_environment, last_line
 from ucadi_flwr.processes.flower_app import manifest
-from ucadi_flwr.processes.progress import Progress, Watch
+from ucadi_flwr.processes.progress import JournalWatch, ProgressDisplay
 from ucadi_flwr.protection.keys import NO_KEY
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.run_config import RunConfig, RunSettings, ServerSettings, number_of_rounds
@@ -29,8 +29,19 @@ _STARTED = re.compile(r"Successfully started run (\d{1,20})")
 
 
 @dataclass(frozen=True)
-class Order:
-    """What to run. ``rounds`` 0: as many as make up the task's epochs; ``sites`` 0: all."""
+class RunRequest:
+    """The run that an operator asks for.
+
+    Args:
+        task: name of the task recipe.
+        strategy: name of the strategy recipe.
+        out: folder of the results, on the server's machine.
+        rounds: number of rounds; 0 is as many as make up the task's epochs.
+        seed: seed of the initial model, the batches and the sampling.
+        sites: how many sites to wait for before round 1; 0 is all of the kit.
+        resume: continue the run in ``out`` from its newest checkpoint.
+        initial: file of the initial model; None is the seed's.
+    """
 
     task: str
     strategy: str
@@ -42,118 +53,147 @@ class Order:
     initial: Path | None = None
 
 
-def submit(folder: Path, state: Path | None, order: Order) -> list[Path]:
-    """Run it; the files that came of it. Whatever stops this command stops the run.
+def submit_run(kit_folder: Path, state_folder: Path | None, request: RunRequest) -> list[Path]:
+    """Run a request to its end; the files that the run wrote.
 
-    Raises :class:`FederationError` with the journal's reason if the run ended early.
+    Args:
+        kit_folder: the server's folder of the kit.
+        state_folder: ``--state`` of ``ucadi server``; see :func:`open_state`.
+        request: what to run.
+
+    An exception or signal that ends this function stops the run too. Raises :class:`RecipeError`
+    or :class:`FederationError` if the run cannot start, :class:`FederationError` with the journal's
+    reason if it ended early.
     """
-    kit = ServerKit.load(folder)
-    config, rounds = prepare(kit, order)
-    place = open_state(state, "server", kit.authority)
-    control = Control(place)
+    kit = ServerKit.load(kit_folder)
+    config, rounds = prepare_run(kit, request)
+    state = open_state(state_folder, "server", kit.authority)
+    control = Control(state)
     if not control.connected:
-        raise FederationError(f"{place.folder}: no server ran here; start ucadi server first")
-    run_folder = RunFolder(Path(config.server.out))
-    run_folder.server.path.mkdir(parents=True, exist_ok=order.resume)
-    log = run_folder.log
-    before = log.stat().st_size if log.exists() else 0
-    name = order.strategy
+        raise FederationError(
+            f"{state.folder}: no server was started with this state; start ucadi server first"
+        )
+    folder = RunFolder(Path(config.server.out))
+    folder.server.path.mkdir(parents=True, exist_ok=request.resume)
+    log = folder.log
+    log_size = log.stat().st_size if log.exists() else 0
+    name = request.strategy
     with (
-        tempfile.TemporaryDirectory(prefix="app-", dir=place.folder) as app,
-        Children(environment(place.flower), status=128 + signal.SIGTERM) as children,
-        Progress() as progress,
+        tempfile.TemporaryDirectory(prefix="app-", dir=state.folder) as app,
+        Children(flower_environment(state.flower), status=128 + signal.SIGTERM) as children,
+        ProgressDisplay() as display,
     ):
         (Path(app) / "pyproject.toml").write_text(manifest(config.flat()), encoding="utf-8")
-        progress.plan({name: rounds})
-        with progress.cell(name, run_folder.server.journal) as watch:
+        display.expect({name: rounds})
+        with display.follow(name, folder.server.journal) as watch:
             process = children.start(["flwr", "run", app, CONNECTION, "--stream"], log)
             run = None
             try:
-                while process.poll() is None and not over(run_folder.server, watch):
+                while process.poll() is None and not has_ended(folder.server, watch):
                     watch.poll()
-                    if run is None and (number := started(log, before)):
-                        run = LastRun(order.task, name, config.server.out, number)
-                        lastrun.save(place.last_run, run)
+                    if run is None and (number := run_number(log, log_size)):
+                        run = LastRun(request.task, name, config.server.out, number)
+                        last_run.save(state.last_run, run)
                     time.sleep(0.3)
             except BaseException:
                 if run is not None:
                     with contextlib.suppress(UcadiError):
                         control.stop_run(run.run)
-                    lastrun.save(place.last_run, replace(run, stopped=True))
+                    last_run.save(state.last_run, replace(run, stopped=True))
                 raise
-    return results(run_folder.server, watch, log)
+    return result_files(folder.server, watch, log)
 
 
-def prepare(kit: ServerKit, order: Order) -> tuple[RunConfig, int]:
-    """Check whatever can be checked before sites are asked; the settings and number of rounds."""
-    for name in (order.task, order.strategy):
+def prepare_run(kit: ServerKit, request: RunRequest) -> tuple[RunConfig, int]:
+    """Check all that can be checked without the sites; the run's settings and number of rounds.
+
+    Raises :class:`RecipeError` or :class:`FederationError`.
+    """
+    for name in (request.task, request.strategy):
         if set(name) & set("./\\"):
             raise RecipeError(
-                f"{name}: sites take recipes by their names, each from its own copy; put the file "
-                "into tasks/ or strategies/ here and there, and name it without .yaml"
+                f"{name}: sites load recipes by name, each from its own copy; put the file into "
+                "tasks/ or strategies/ here and at every site, and name it without .yaml"
             )
-    task = loader.load(TaskRecipe, order.task)
-    strategy = loader.load(StrategyRecipe, order.strategy)
+    task = loader.load(TaskRecipe, request.task)
+    strategy = loader.load(StrategyRecipe, request.strategy)
     scheme = strategy.protection.scheme
     if strategy.cohort == "pooled":
-        raise RecipeError(f"strategy {order.strategy} pools images; no site gives them away")
+        raise RecipeError(
+            f"strategy {request.strategy} pools images, which never leave a site in a federation"
+        )
     if scheme not in (NO_KEY.scheme, kit.context.scheme):
         raise FederationError(
-            f"strategy {order.strategy} encrypts with {scheme}, and this kit is for "
+            f"strategy {request.strategy} encrypts with {scheme}, and this kit is for "
             f"{kit.context.scheme}; choose another strategy, or make a kit with --scheme {scheme}"
         )
-    members, least = len(kit.node_keys), strategy.min_sites
-    if max(order.sites, least) > members:
-        raise FederationError(
-            f"the kit has {members} sites; --sites {order.sites} and min-sites {least} cannot be"
-        )
-    if order.initial is not None and not order.initial.is_file():
-        raise FederationError(f"{order.initial}: no such file to begin with")
-    out = order.out.resolve()
+    members = len(kit.node_keys)
+    for what, number in (
+        ("--sites", request.sites),
+        ("the strategy's min-sites", strategy.min_sites),
+    ):
+        if number > members:
+            raise FederationError(f"{what} is {number}, and the kit has {members} sites")
+    if request.initial is not None and not request.initial.is_file():
+        raise FederationError(f"--initial-model {request.initial}: no such file")
+    out = request.out.resolve()
     server = RunFolder(out).server
-    if server.finished or (server.path.exists() and not order.resume):
+    if server.finished or (server.path.exists() and not request.resume):
         raise FederationError(
-            f"{out} has a run already; name another --out, or go on with it by --resume if it did "
+            f"{out} has a run already; name another --out, or continue it with --resume if it did "
             "not finish"
         )
     config = RunConfig(
-        RunSettings(task=order.task, strategy=order.strategy, rounds=order.rounds, seed=order.seed),
+        RunSettings(
+            task=request.task,
+            strategy=request.strategy,
+            rounds=request.rounds,
+            seed=request.seed,
+        ),
         ServerSettings(
             out=str(out),
             name="",
-            nodes=order.sites or members,
+            nodes=request.sites or members,
             context="" if scheme == NO_KEY.scheme else str(kit.folder / layout.SERVER_CONTEXT),
-            initial=str(order.initial.resolve()) if order.initial else "",
-            resume=order.resume,
+            initial=str(request.initial.resolve()) if request.initial else "",
+            resume=request.resume,
             bandwidth=0,
         ),
     )
-    return config, order.rounds or number_of_rounds(task, strategy)
+    return config, request.rounds or number_of_rounds(task, strategy)
 
 
-def over(server: ServerFolder, watch: Watch) -> bool:
-    """Whether the run has said its last word; Flower takes up to a minute to see that it ended."""
+def has_ended(server: ServerFolder, watch: JournalWatch) -> bool:
+    """Whether the run wrote its last event or file; Flower notices the end up to a minute later."""
     return bool(watch.stopped) or server.finished
 
 
-def started(log: Path, before: int = 0) -> str:
-    """The run's number, once ``flwr run`` has told it; ``before``: bytes of the log of others."""
+def run_number(log: Path, start: int = 0) -> str:
+    """Flower's number of the run, once ``flwr run`` has printed it; '' before.
+
+    Args:
+        log: the output of ``flwr run``.
+        start: bytes of the log that earlier runs wrote.
+    """
     try:
-        said = log.read_bytes()
+        output = log.read_bytes()
     except OSError:
         return ""
-    new = said[before:] if len(said) >= before else said  # a long log was put aside
-    found = _STARTED.search(new.decode("utf-8", "replace"))
-    return found[1] if found else ""
+    new = output[start:] if len(output) >= start else output  # a long log was renamed
+    match = _STARTED.search(new.decode("utf-8", "replace"))
+    return match[1] if match else ""
 
 
-def results(server: ServerFolder, watch: Watch, log: Path) -> list[Path]:
-    """The run's files; Flower's exit status says nothing, its own last file does."""
+def result_files(server: ServerFolder, watch: JournalWatch, log: Path) -> list[Path]:
+    """The run's files. Flower's exit status does not say whether it finished; its last file does.
+
+    Raises :class:`FederationError` if the run did not finish.
+    """
     if watch.stopped:
-        raise FederationError(f"the run stopped: {watch.stopped}; --resume goes on with it")
+        raise FederationError(f"the run stopped: {watch.stopped}; --resume continues it")
     if not server.finished:
         raise FederationError(
-            "the run ended without a result or a reason; was its process killed? Flower said last: "
-            f"{last_line(log)}; see {log}; --resume goes on with it"
+            "the run ended without a result or a reason; was its process killed? Flower's last "
+            f"output: {last_line(log)}; see {log}; --resume continues it"
         )
     return [path for path in (server.result, server.sealed, *server.models) if path.exists()]

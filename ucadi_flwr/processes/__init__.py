@@ -1,1 +1,1 @@
-"""Flower's programs as child processes: start, follow, end."""
+"""Flower's programs as child processes: start them, follow their progress, end them."""

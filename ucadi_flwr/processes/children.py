@@ -1,4 +1,4 @@
-"""Flower's programs as child processes: whatever ends this command ends them and their own."""
+"""Flower's programs as child processes, which end with this command, however it ends."""
 
 import contextlib
 import ctypes
@@ -18,17 +18,32 @@ import psutil
 from ucadi_flwr.files.limits import LOG_BYTES
 
 GRACE_SECONDS = 20.0
-"""A SuperNode that is asked to end tells the server first, and may wait for an answer."""
+"""A SuperNode that is asked to end informs the server first, and may wait for the reply."""
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _LIBC = ctypes.CDLL(None)
 
 
 class Children:
-    """A context that owns the processes started in it, and ends them with all that they started.
+    """A context that ends the processes started in it, and their descendants, when it ends.
 
-    Flower's programs and Ray detach some of their own; such orphans are adopted, and ended too.
-    SIGTERM leaves the program through its ``finally`` clauses, with this exit status.
+    Flower's programs and Ray detach some of their child processes; this process adopts these
+    orphans (Linux), so that it can end them too. SIGTERM raises :class:`SystemExit` while the
+    context is open, so that ``finally`` clauses run.
+
+    Args:
+        environment: the environment variables of the processes.
+        status: this program's exit status after SIGTERM.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as home:
+        ...     log = Path(home) / "echo.log"
+        ...     with Children(flower_environment(Path(home))) as children:
+        ...         process = children.start(["echo", "started"], log)
+        ...         status = process.wait()
+        ...     last_line(log)
+        'started'
     """
 
     def __init__(self, environment: Mapping[str, str], status: int = 0) -> None:
@@ -36,8 +51,8 @@ class Children:
         self._started: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
-        self._handler = signal.signal(signal.SIGTERM, self._leave)
-        self._others = psutil.Process().children(recursive=True)
+        self._handler = signal.signal(signal.SIGTERM, self._exit)
+        self._earlier = psutil.Process().children(recursive=True)
         adopt_orphans(True)
         return self
 
@@ -48,7 +63,7 @@ class Children:
         traceback: TracebackType | None,
     ) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)  # nothing stops the stopping
+            signal.signal(number, signal.SIG_IGN)  # a second signal must not interrupt this
         for process in list(self._started):
             self.stop(process)
         self._end_descendants()
@@ -57,7 +72,12 @@ class Children:
         signal.signal(signal.SIGTERM, self._handler)
 
     def start(self, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-        """Start a program in a group of its own; what it says is added to ``log``."""
+        """Start a program in a new process group.
+
+        Args:
+            command: the program and its arguments.
+            log: the file that its output is added to; renamed to ``*.1`` first if it is long.
+        """
         if log.exists() and log.stat().st_size > LOG_BYTES:
             log.replace(log.with_name(f"{log.name}.1"))
         with log.open("ab") as output:
@@ -74,25 +94,31 @@ class Children:
         return process
 
     def stop(self, process: subprocess.Popen[bytes]) -> None:
-        """End one program, if it has not ended."""
+        """End one program that has not ended yet."""
         stop(process, GRACE_SECONDS)
         self._started.remove(process)
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
-        """End a program and all that any of them left behind."""
+        """End a program, and all descendants that any program left running."""
         self.stop(process)
         self._end_descendants()
 
-    def _leave(self, _number: int, _frame: FrameType | None) -> None:
+    def _exit(self, _number: int, _frame: FrameType | None) -> None:
         raise SystemExit(self._status)
 
     def _end_descendants(self) -> None:
-        left = [p for p in psutil.Process().children(recursive=True) if p not in self._others]
+        left = [p for p in psutil.Process().children(recursive=True) if p not in self._earlier]
         end_all(left, GRACE_SECONDS)
 
 
-def environment(home: Path) -> dict[str, str]:
-    """Flower's home, no telemetry and no downloads, and this environment's programs first."""
+def flower_environment(home: Path) -> dict[str, str]:
+    """Environment variables for Flower's programs: no telemetry, no downloads.
+
+    Args:
+        home: Flower's home folder, with its ``config.toml``.
+
+    The programs of this Python environment come first in ``PATH``.
+    """
     return os.environ | {
         "FLWR_HOME": str(home),
         "FLWR_TELEMETRY_ENABLED": "0",
@@ -103,7 +129,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def last_line(log: Path) -> str:
-    """What a program said last: a line, or what stands in a box of Flower's."""
+    """The last line of a program's output, or the text in Flower's box at its end."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -116,22 +142,22 @@ def last_line(log: Path) -> str:
 
 
 def adopt_orphans(adopt: bool) -> None:
-    """Have orphans below this process become its children, not init's (Linux; prctl(2))."""
+    """Whether orphans below this process become its children, not init's (Linux; prctl(2))."""
     _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0)
 
 
 def free_port() -> int:
-    """A TCP port on the loopback interface that is free now."""
+    """A TCP port of the loopback interface that no program uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def stop(process: subprocess.Popen[bytes], seconds: float = 10.0) -> None:
-    """End a process that we started, with all of its group."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
+    """End a process that we started, with its process group; kill it after so many seconds."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
         try:
-            os.killpg(process.pid, sign)
+            os.killpg(process.pid, number)
         except ProcessLookupError:
             break
         try:
@@ -142,32 +168,32 @@ def stop(process: subprocess.Popen[bytes], seconds: float = 10.0) -> None:
 
 
 def end_all(processes: Sequence[psutil.Process], seconds: float) -> None:
-    """Ask processes to end, and kill those that have not after so many seconds."""
+    """Ask processes to end, and kill those that still run after so many seconds."""
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.terminate()
-    _, stubborn = psutil.wait_procs(processes, timeout=seconds)
-    for process in stubborn:
+    _, running = psutil.wait_procs(processes, timeout=seconds)
+    for process in running:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(stubborn, timeout=10)
+    psutil.wait_procs(running, timeout=10)
 
 
-def users_of(folder: Path) -> list[psutil.Process]:
-    """Processes that have the folder in their environment, or files in it open.
+def processes_using(folder: Path) -> list[psutil.Process]:
+    """Processes that name the folder in their environment, or have files in it open.
 
     Ray's workers overwrite their environment with their title, but keep their logs open.
     """
-    found = []
+    users = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             files = (Path("/proc") / str(process.pid) / "fd").iterdir()
-            words = [*process.environ().values(), *(str(file.readlink()) for file in files)]
-            if any(str(folder) in word for word in words):
-                found.append(process)
-    return found
+            texts = [*process.environ().values(), *(str(file.readlink()) for file in files)]
+            if any(str(folder) in text for text in texts):
+                users.append(process)
+    return users
 
 
 def _end_with_parent() -> None:
-    """In the child: a parent that is killed takes it along (prctl(2))."""
+    """In the child process: end when the parent is killed (prctl(2))."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)

@@ -1,4 +1,4 @@
-"""The Flower app that runs the installed package: a ``pyproject.toml`` and nothing else."""
+"""The Flower app that runs the installed package: it consists of a ``pyproject.toml`` only."""
 
 from collections.abc import Mapping
 
@@ -6,9 +6,13 @@ import tomli_w
 
 
 def manifest(config: Mapping[str, bool | float | int | str]) -> str:
-    """The app's ``pyproject.toml`` with ``config`` as its run-config.
+    """The text of the app's ``pyproject.toml``.
 
-    Flower allows neither lists nor absent values in a run-config.
+    Args:
+        config: the run-config; Flower allows neither lists nor absent values in it.
+
+    >>> print(manifest({"seed": 7}).splitlines()[-1])
+    seed = 7
     """
     components = {
         "serverapp": "ucadi_flwr.server_app:app",

@@ -1,4 +1,4 @@
-"""Progress of a grid of runs on the terminal: bars where there is one, plain lines elsewhere."""
+"""The progress of runs on the terminal: bars on a terminal, plain lines in a file or a pipe."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,17 +10,22 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.progress import Progress as Bars
 
 from ucadi_flwr.results.journal import Event, JournalReader
 
 
-class Watch:
-    """Shows the events of one run's journal as they are appended."""
+class JournalWatch:
+    """Passes the events that are appended to a run's journal to a function.
+
+    Args:
+        journal: the file, which need not exist yet.
+        on_event: is called with each new event, in order.
+    """
 
     def __init__(self, journal: Path, on_event: Callable[[Event], None]) -> None:
         self._reader, self._on_event = JournalReader(journal), on_event
@@ -31,17 +36,21 @@ class Watch:
         return self._reader.stopped
 
     def poll(self) -> None:
-        """Show what was written since the last call."""
+        """Pass on the events since the last call."""
         for event in self._reader.new_events():
             self._on_event(event)
 
 
-class Progress:
-    """A context that shows one bar for the whole grid, in rounds, with the time left."""
+class ProgressDisplay:
+    """A context that shows one bar for all runs, in rounds, with the time left.
+
+    Args:
+        console: where to print; standard error unless given.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
-        self._bars = Bars(
+        self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -52,7 +61,7 @@ class Progress:
             disable=not self._console.is_terminal,
         )
         self._rounds: Mapping[str, int] = {}
-        self._grid = self._bars.add_task("rounds", total=None, visible=False)
+        self._rounds_bar = self._bars.add_task("rounds", total=None, visible=False)
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -66,24 +75,29 @@ class Progress:
     ) -> None:
         self._bars.stop()
 
-    def plan(self, rounds: Mapping[str, int]) -> None:
-        """The runs to come, by what they are called → rounds."""
+    def expect(self, rounds: Mapping[str, int]) -> None:
+        """Set the bar's length: the name of each run to come → its number of rounds."""
         self._rounds = rounds
-        self._bars.update(self._grid, total=sum(rounds.values()), visible=True)
+        self._bars.update(self._rounds_bar, total=sum(rounds.values()), visible=True)
 
     @contextmanager
-    def step(self, what: str, total: int) -> Iterator[Callable[[], None]]:
-        """A piece of preparation; call what is yielded once for each of ``total`` items."""
-        self._console.print(f"{what} …")
-        task = self._bars.add_task(what, total=total)
+    def step(self, name: str, total: int) -> Iterator[Callable[[], None]]:
+        """Show a step of preparation; call the yielded function once for each of its items."""
+        self._console.print(f"{name} …")
+        bar = self._bars.add_task(name, total=total)
         try:
-            yield lambda: self._bars.advance(task)
+            yield lambda: self._bars.advance(bar)
         finally:
-            self._bars.remove_task(task)
+            self._bars.remove_task(bar)
 
     @contextmanager
-    def cell(self, name: str, journal: Path) -> Iterator[Watch]:
-        """One run; poll what is yielded while it runs."""
+    def follow(self, name: str, journal: Path) -> Iterator[JournalWatch]:
+        """Show one run; the caller polls the yielded watch while it runs.
+
+        Args:
+            name: the run's name, one of those that were expected.
+            journal: the run's journal.
+        """
         done = 0
 
         def show(event: Event) -> None:
@@ -91,14 +105,14 @@ class Progress:
             match event:
                 case {"event": "resumed", "round": number}:
                     done += number
-                    self._bars.advance(self._grid, number)
-                    self._tell(name, f"goes on after round {number}")
+                    self._bars.advance(self._rounds_bar, number)
+                    self._show(name, f"continues after round {number}")
                 case {"event": "answer", "round": number, "site": site, "loss": loss}:
-                    self._tell(name, f"round {number} · {site}{_loss(loss)}", quiet=True)
+                    self._show(name, f"round {number} · {site}{_loss(loss)}", bar_only=True)
                 case {"event": "round", "round": number, "rounds": rounds, "loss": loss}:
                     done += 1
-                    self._bars.advance(self._grid)
-                    self._tell(name, f"round {number}/{rounds}{_loss(loss)}")
+                    self._bars.advance(self._rounds_bar)
+                    self._show(name, f"round {number}/{rounds}{_loss(loss)}")
                 case {"event": "log", "text": text}:
                     self._console.print(f"{name} · {text}", markup=False)
                 case {"event": "failure", "site": site, "reason": reason}:
@@ -106,15 +120,15 @@ class Progress:
                 case {"event": "stopped", "reason": reason}:
                     self._console.print(f"{name} · stopped: {reason}", markup=False)
 
-        watch = Watch(journal, show)
-        self._tell(name, "starting")
+        watch = JournalWatch(journal, show)
+        self._show(name, "starting")
         yield watch
         watch.poll()
-        self._bars.advance(self._grid, self._rounds[name] - done)
+        self._bars.advance(self._rounds_bar, self._rounds[name] - done)
 
-    def _tell(self, name: str, text: str, *, quiet: bool = False) -> None:
-        self._bars.update(self._grid, description=f"{name} · {text}")
-        if not self._console.is_terminal and not quiet:
+    def _show(self, name: str, text: str, *, bar_only: bool = False) -> None:
+        self._bars.update(self._rounds_bar, description=f"{name} · {text}")
+        if not self._console.is_terminal and not bar_only:
             self._console.print(f"{name} · {text}", markup=False)
 
 

@@ -1,1 +1,1 @@
-"""Experiments on one machine: grids of cells on the engine that Flower simulates with."""
+"""Experiments on one machine: every strategy × seed is a run on Flower's simulation engine."""

@@ -1,8 +1,8 @@
-"""Flower's simulation engine as a child process that leaves nothing behind.
+"""Flower's simulation engine as child processes that end with the experiment.
 
-``flwr run`` talks to a SuperLink. Left alone it starts one that outlives the run, on a fixed
-port, with its state in the user's home. Here the SuperLink is ours: a free port, a folder of its
-own, no network beyond this machine, and its whole process group ends with the experiment.
+``flwr run`` needs a SuperLink. By default it starts one that outlives the run, on a fixed port,
+with its state in the user's home. Here the experiment starts the SuperLink: on a free port of the
+loopback interface, with a temporary folder, and its processes end with the experiment.
 """
 
 import contextlib
@@ -12,14 +12,13 @@ import signal
 import subprocess  # a type only
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import httpx
 import torch
 
 from ucadi_flwr.errors import FederationError
@@ -27,46 +26,52 @@ from ucadi_flwr.files.locks import LOCK, held
 from ucadi_flwr.processes.children import (
     Children,
     end_all,
-    environment,
+    flower_environment,
     free_port,
     last_line,
-    users_of,
+    processes_using,
 )
 from ucadi_flwr.processes.flower_app import manifest
 from ucadi_flwr.recipes.run_config import RunConfig
 
-START_SECONDS = 120.0
-CONNECTION = "engine"
-MARK = "ucadi-engine-"
-"""How the engine's folder is named, to know it should it ever be left behind."""
+FOLDER_PREFIX = "ucadi-engine-"
+"""The names of engines' folders begin with it, so that an abandoned one is recognised."""
+
+_START_SECONDS = 120.0
+_GRACE_SECONDS = 5.0
+_CONNECTION = "engine"
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What one site's work gets: processor cores, and a share of one GPU."""
+    """Processor cores of one site's work, and its share of one GPU."""
 
     cpus: int
     gpus: float
 
     @classmethod
     def share(cls, sites: int) -> Self:
-        """Divide this machine among sites that train at the same time: a core each at least."""
+        """Divide this machine among sites that train at the same time; one core each at least."""
         cores, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
         return cls(cpus=max(1, cores // sites), gpus=min(1.0, gpus / sites))
 
 
 class Engine:
-    """A context: the engine runs while it is open."""
+    """A context: the engine runs while it is open, and no process or folder is left after it.
+
+    Raises :class:`FederationError` if the SuperLink does not start or ends by itself. An engine
+    whose experiment was killed is ended by the next one.
+    """
 
     def __init__(self) -> None:
         tmp = Path("/tmp")  # noqa: S108 - Ray's sockets need a short path (107 bytes)
         tmp = tmp if tmp.is_dir() else Path(tempfile.gettempdir())
-        sweep(tmp, MARK)
+        end_abandoned(tmp)
         self._folder = tempfile.TemporaryDirectory(
-            prefix=f"{MARK}{os.getpid()}-", dir=tmp, ignore_cleanup_errors=True
+            prefix=f"{FOLDER_PREFIX}{os.getpid()}-", dir=tmp, ignore_cleanup_errors=True
         )
         self.home = Path(self._folder.name)
-        variables = environment(self.home) | {
+        variables = flower_environment(self.home) | {
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_TMPDIR": str(self.home),
         }
@@ -77,7 +82,7 @@ class Engine:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             stack.callback(self._folder.cleanup)
-            stack.enter_context(held(self.home, "it is an engine's"))
+            stack.enter_context(held(self.home, "an engine uses it"))
             stack.enter_context(self._children)
             self._start_superlink()
             self._open = stack.pop_all()
@@ -94,7 +99,7 @@ class Engine:
     def _start_superlink(self) -> None:
         port, control = free_port(), free_port()
         address = f"127.0.0.1:{port}"
-        config = f'[superlink.{CONNECTION}]\naddress = "{address}"\ninsecure = true\n'
+        config = f'[superlink.{_CONNECTION}]\naddress = "{address}"\ninsecure = true\n'
         (self.home / "config.toml").write_text(config, encoding="utf-8")
         command = [
             *("flower-superlink", "--insecure", "--simulation", "--isolation", "subprocess"),
@@ -112,9 +117,14 @@ class Engine:
         log: Path,
         while_running: Callable[[], None],
     ) -> int:
-        """Run one cell to its end; the exit status of ``flwr run``. Its output goes to ``log``.
+        """Execute one run to its end; the exit status of ``flwr run``.
 
-        ``while_running`` is called a few times a second.
+        Args:
+            config: the run's settings.
+            nodes: number of simulated sites.
+            resources: what each of them may use at the same time.
+            log: the file that Flower's output is added to.
+            while_running: is called a few times a second.
         """
         app = self.home / "app"
         app.mkdir(exist_ok=True)
@@ -124,7 +134,7 @@ class Engine:
             f"client-resources-num-gpus={resources.gpus}"
         )
         command = [
-            *("flwr", "run", str(app), CONNECTION, "--stream"),
+            *("flwr", "run", str(app), _CONNECTION, "--stream"),
             *("--federation-config", federation),
         ]
         process = self._children.start(command, log)
@@ -138,15 +148,14 @@ class Engine:
         return process.returncode
 
     def _wait_until_healthy(self, url: str) -> None:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             self._check_alive()
-            try:
-                with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own loopback
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(url, timeout=2.0, trust_env=False).is_success:
                     return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.2)
-        raise FederationError(f"Flower's engine did not start within {START_SECONDS:.0f} s")
+            time.sleep(0.2)
+        raise FederationError(f"Flower's engine did not start within {_START_SECONDS:.0f} s")
 
     def _check_alive(self) -> None:
         if self._superlink is not None and self._superlink.poll() is not None:
@@ -154,15 +163,12 @@ class Engine:
             raise FederationError(f"Flower's engine stopped by itself: {last}")
 
 
-_GRACE_SECONDS = 5.0
-
-
-def sweep(parent: Path, mark: str) -> None:
-    """End the processes of this account's folders that nobody holds, and remove the folders."""
-    for folder in sorted(parent.glob(f"{mark}*")):
+def end_abandoned(parent: Path) -> None:
+    """End this account's engines in a folder whose experiment was killed; delete their folders."""
+    for folder in sorted(parent.glob(f"{FOLDER_PREFIX}*")):
         with contextlib.suppress(OSError, FederationError):
             if folder.stat().st_uid != os.getuid() or not (folder / LOCK).is_file():
                 continue
-            with held(folder, "its experiment lives"):
-                end_all(users_of(folder), _GRACE_SECONDS)
+            with held(folder, "its experiment runs"):
+                end_all(processes_using(folder), _GRACE_SECONDS)
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What a result was computed with, for the record."""
+"""The machine and the software that a result was computed with, for the record."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ PACKAGES = ("ucadi-flwr", "flwr", "ray", "torch", "monai", "numpy")
 
 
 def describe_environment() -> dict[str, str]:
-    """Versions, processor, GPU and commit; plain text, nothing that identifies a person."""
+    """Versions, processor, GPU and commit as plain text; nothing identifies a person."""
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
     return {
         "python": platform.python_version(),
@@ -25,7 +25,7 @@ def describe_environment() -> dict[str, str]:
 
 
 def _commit() -> str:
-    """The source's git commit, '+' if it was changed since; 'unknown' outside a checkout."""
+    """The source's git commit, with '+' if files changed since; 'unknown' outside a checkout."""
     root = Path(__file__).resolve().parents[2]
     command = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--exclude=*"]
     try:

@@ -1,4 +1,4 @@
-"""What an experiment is: one task, strategies and seeds, checked before anything is touched."""
+"""The plan of an experiment: one task, strategies and seeds, checked before anything is written."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from ucadi_flwr.results.layout import ExperimentFolder, RunFolder, run_name
 
 @dataclass(frozen=True)
 class Run:
-    """One strategy × seed, and which fold of a cross-validation (from 1; 0 is none)."""
+    """One strategy × seed × fold of a cross-validation (from 1; 0 without one)."""
 
     strategy: StrategyRecipe
     seed: int
@@ -32,14 +32,14 @@ class Run:
 
     @property
     def title(self) -> str:
-        """What it is called on the terminal."""
+        """The run's name on the terminal."""
         fold = f" · fold {self.fold}" if self.fold else ""
         return f"{self.strategy.name} · seed {self.seed}{fold}"
 
 
 @dataclass(frozen=True)
-class Plan:
-    """An experiment that was checked and can start."""
+class ExperimentPlan:
+    """An experiment that was checked and can start; :func:`make_plan` explains the values."""
 
     task: TaskRecipe
     strategies: tuple[StrategyRecipe, ...]
@@ -57,21 +57,21 @@ class Plan:
     initial: Path | None = None
 
     def rounds_of(self, strategy: StrategyRecipe) -> int:
-        """Rounds of one cell."""
+        """The number of rounds of one run."""
         return self.rounds or number_of_rounds(self.task, strategy)
 
     @property
     def division(self) -> Division:
-        """How the folder is divided; every run sees the same test cases."""
+        """How the data folder is divided into sites; the test cases are the same in every run."""
         return Division(self.sites if self.data else None, self.hold_out)
 
     def runs(self, strategy: StrategyRecipe, seed: int) -> list[Run]:
-        """The runs of one cell: one, or one a fold."""
+        """The runs of one cell: one, or one for each fold."""
         return [Run(strategy, seed, k) for k in range(1, self.folds + 1)] or [Run(strategy, seed)]
 
     @property
     def grid(self) -> list[tuple[StrategyRecipe, int]]:
-        """Every cell: strategy and seed."""
+        """Strategy and seed of every cell."""
         return [(strategy, seed) for strategy in self.strategies for seed in self.seeds]
 
     @property
@@ -84,12 +84,12 @@ class Plan:
         return RunFolder(self.folder.path / run.name)
 
     def check_quorum(self, sites: int) -> None:
-        """Raise :class:`RecipeError` if a strategy needs more sites than there are."""
+        """Raise :class:`RecipeError` if a strategy needs more training sites than there are."""
         for strategy in self.strategies:
             if strategy.min_sites > sites:
                 raise RecipeError(
-                    f"strategy {strategy.name} needs min-sites: {strategy.min_sites} and there are "
-                    f"{sites}; divide a folder with --sites, or add sites"
+                    f"strategy {strategy.name} needs min-sites: {strategy.min_sites}, and {sites} "
+                    "sites train; divide a folder with --sites, or add sites"
                 )
 
 
@@ -112,44 +112,69 @@ def make_plan(
     folds: int = 0,
     readers: Path | None = None,
     initial: Path | None = None,
-) -> Plan:
-    """Load and check everything that can be checked without touching the disk.
+) -> ExperimentPlan:
+    """Load the recipes, and check all that can be checked before images are read.
 
-    ``settings`` maps dotted recipe keys to values, for the task or for every strategy, whichever
-    has the key; one into a section that not every strategy has, such as ``tailoring``, is for those
-    that have it. ``intervals`` makes of each strategy one for every number of local epochs. Raises
-    :class:`RecipeError` or :class:`DataError`.
+    Args:
+        task: name or file of the task recipe.
+        strategies: names or files of the strategy recipes.
+        seeds: one cell for each strategy and seed; not negative, all different.
+        out: folder of the results.
+        data: folder of the images; None is the task's phantom.
+        sites: number of sites to divide a one-site folder, or the phantom, into.
+        rounds: number of rounds; None is as many as make up the task's epochs.
+        local_epochs: epochs between two rounds; None is the strategy's.
+        intervals: numbers of local epochs; each makes its own variant of every strategy.
+        settings: dotted recipe key → value, for the task or for every strategy, whichever has the
+            key. A key in a section that only some strategies have, such as ``tailoring``, changes
+            those strategies only.
+        command: the command line, for the record.
+        bandwidth: bytes/s between site and server, to report transmission times; 0 is unknown.
+        resume: continue with the runs that ``out`` does not hold yet.
+        hold_out: sites that are tested and never train.
+        folds: number of folds of a cross-validation; 0 is none.
+        readers: CSV file of readers' calls.
+        initial: file of the initial model; None is the seed's.
+
+    Raises :class:`RecipeError` or :class:`DataError`.
+
+    >>> plan = make_plan("phantom-covid2", ["fedavg"], seeds=[0, 1], out=Path("runs/example"))
+    >>> [run.title for cell in plan.grid for run in plan.runs(*cell)]
+    ['fedavg · seed 0', 'fedavg · seed 1']
     """
     for name, value in (("--rounds", rounds), ("--local-epochs", local_epochs), ("--sites", sites)):
         if value is not None and value < 1:
             raise RecipeError(f"{name} {value}: must be at least 1")
     for what, values in (("--strategy", strategies), ("--seeds", seeds), ("--hold-out", hold_out)):
-        if twice := [value for value, n in Counter(values).items() if n > 1]:
-            raise RecipeError(f"{what}: {twice[0]} stands there twice")
+        if repeated := [value for value, n in Counter(values).items() if n > 1]:
+            raise RecipeError(f"{what}: {repeated[0]} appears twice")
     if folds < 0 or folds == 1:
         raise RecipeError(f"--folds {folds}: a cross-validation has at least 2")
     if negative := [seed for seed in seeds if seed < 0]:
         raise RecipeError(f"--seeds {negative[0]}: a seed is 0 or more")
-    of_task, of_strategy = _assign(settings or {})
+    task_settings, strategy_settings = _by_recipe(settings or {})
     if local_epochs is not None:
-        of_strategy["local-epochs"] = local_epochs
+        strategy_settings["local-epochs"] = local_epochs
     if ExperimentFolder(out).results.exists() and not resume:
         raise DataError(f"{out}: holds results already; add --resume, or choose another --out")
-    loaded = loader.load(TaskRecipe, task, of_task)
-    if data is None and loaded.phantom is None:
-        raise DataError(f"task {loaded.name} has no built-in phantom: name its images with --data")
+    recipe = loader.load(TaskRecipe, task, task_settings)
+    if data is None and recipe.phantom is None:
+        raise DataError(f"task {recipe.name} has no built-in phantom: name its images with --data")
     if initial is not None:
-        load_initial_model(initial, make_model(loaded, seed=0), loaded)  # now, not in every run
-    recipes = tuple(
-        loader.load(StrategyRecipe, name, {**_fitting(of_strategy, name, strategies), **variant})
+        load_initial_model(initial, make_model(recipe, seed=0), recipe)  # an error stops all runs
+    strategy_recipes = tuple(
+        loader.load(
+            StrategyRecipe, name, _settings_for(name, strategy_settings, strategies) | variant
+        )
         for name in strategies
         for variant in _variants(name, intervals)
     )
-    if twice := [name for name, n in Counter(r.name for r in recipes).items() if n > 1]:
-        raise RecipeError(f"--strategy: two recipes are named {twice[0]}; rename one")
-    plan = Plan(
-        task=loaded,
-        strategies=recipes,
+    names = Counter(strategy.name for strategy in strategy_recipes)
+    if repeated := [name for name, n in names.items() if n > 1]:
+        raise RecipeError(f"--strategy: two recipes are named {repeated[0]}; rename one")
+    plan = ExperimentPlan(
+        task=recipe,
+        strategies=strategy_recipes,
         seeds=tuple(seeds),
         data=data,
         sites=sites,
@@ -163,40 +188,40 @@ def make_plan(
         readers=readers,
         initial=initial,
     )
-    if loaded.phantom is not None and data is None:
-        plan.check_quorum((sites or loaded.phantom.sites) - len(plan.hold_out))
+    if recipe.phantom is not None and data is None:
+        plan.check_quorum((sites or recipe.phantom.sites) - len(plan.hold_out))
     return plan
 
 
 def _variants(strategy: str, intervals: Sequence[int]) -> list[dict[str, Any]]:
-    """A strategy as it is, or once with every number of local epochs and a name of its own."""
+    """Changes that make a strategy's variants: none, or a number of local epochs and a name."""
     stem = Path(strategy).stem
     return [{"local-epochs": e, "name": f"{stem}-e{e}"} for e in intervals] or [{}]
 
 
-def _fitting(
-    settings: Mapping[str, Any], strategy: str, strategies: Sequence[str]
+def _settings_for(
+    strategy: str, settings: Mapping[str, Any], strategies: Sequence[str]
 ) -> dict[str, Any]:
-    """Those that are for this strategy: ``tailoring.epochs`` is for those that tailor."""
+    """The settings of one strategy: ``tailoring.epochs`` is for those with that section only."""
 
-    def takes(name: str, key: str) -> bool:
+    def has_section(name: str, key: str) -> bool:
         return "." not in key or loader.has_section(loader.load(StrategyRecipe, name), key)
 
     for key in settings:
-        if not any(takes(name, key) for name in strategies):
+        if not any(has_section(name, key) for name in strategies):
             section = key.partition(".")[0]
             raise RecipeError(f"--set {key}: none of the strategies has a section {section}")
-    return {key: value for key, value in settings.items() if takes(strategy, key)}
+    return {key: value for key, value in settings.items() if has_section(strategy, key)}
 
 
-def _assign(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Each dotted key to the kind of recipe that has its first word."""
-    of_task, of_strategy = {}, {}
+def _by_recipe(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of the task, and those of the strategies, by the first part of each key."""
+    task_settings, strategy_settings = {}, {}
     for key, value in settings.items():
         if loader.has_key(TaskRecipe, key):
-            of_task[key] = value
+            task_settings[key] = value
         elif loader.has_key(StrategyRecipe, key):
-            of_strategy[key] = value
+            strategy_settings[key] = value
         else:
             raise RecipeError(f"--set {key}: no task or strategy recipe has this key")
-    return of_task, of_strategy
+    return task_settings, strategy_settings

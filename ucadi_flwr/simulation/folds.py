@@ -1,7 +1,7 @@
-"""Cross-validation: the fold that validates best is chosen, and only its model is tested, once.
+"""Cross-validation: the fold with the best validation is chosen, and only its model is tested.
 
-S0: five folds of the training patients, grouped by patient. Choosing sees validation cases only;
-the test cases are opened after it.
+S0: five folds of the training patients, grouped by patient. The choice uses validation cases only;
+each chosen model is tested once, after the choice.
 """
 
 import numpy as np
@@ -17,48 +17,65 @@ from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.results.experiment import Cell, Fold
 from ucadi_flwr.results.predictions import read_predictions
 from ucadi_flwr.simulation.cells import exact_measures
-from ucadi_flwr.simulation.experiment import Plan
+from ucadi_flwr.simulation.experiment import ExperimentPlan
 from ucadi_flwr.site.client import SiteClient
 
 
-def joined(plan: Plan, strategy: StrategyRecipe, seed: int, cells: list[Cell]) -> Cell:
-    """One cell of the folds' cells (fold 1 first), whose ``models`` are not tested yet.
+def join_folds(
+    plan: ExperimentPlan, strategy: StrategyRecipe, seed: int, cells: list[Cell]
+) -> Cell:
+    """Join the cells of all folds into one, with the chosen models, which are not tested yet.
 
-    A model of all sites is chosen by the AUC over all validation cases, a site's own model by that
-    at its site; where there is no AUC, by accuracy.
+    A model of all sites is chosen by its AUC over all validation cases, a site's own model by its
+    AUC at that site; by accuracy where there is no AUC.
+
+    Args:
+        plan: the experiment.
+        strategy: the strategy of the cells.
+        seed: the seed of the cells.
+        cells: the cell of each fold, fold 1 first; if one failed, its ``error`` is the result's.
     """
-    failed = [cell.error for cell in cells if cell.error is not None]
+    errors = [cell.error for cell in cells if cell.error is not None]
     folds, models = [], []
-    for trained_at in [model.trained_at for model in cells[0].models] if not failed else []:
+    for trained_at in [model.trained_at for model in cells[0].models] if not errors else []:
         scores = [_score(plan, strategy, seed, k, trained_at) for k in range(1, len(cells) + 1)]
         best = max(range(len(scores)), key=scores.__getitem__)
-        models.append(next(m for m in cells[best].models if m.trained_at == trained_at))
-        for k, cell in enumerate(cells, start=1):
-            found = next(m for m in cell.models if m.trained_at == trained_at)
-            folds.append(
-                Fold(
-                    fold=k,
-                    trained_at=trained_at,
-                    validation=found.test,
-                    score=scores[k - 1],
-                    chosen=k == best + 1,
-                )
+        candidates = [next(m for m in cell.models if m.trained_at == trained_at) for cell in cells]
+        models.append(candidates[best])
+        folds += [
+            Fold(
+                fold=k + 1,
+                trained_at=trained_at,
+                validation=model.test,
+                score=scores[k],
+                chosen=k == best,
             )
+            for k, model in enumerate(candidates)
+        ]
     return cells[0].model_copy(
         update={
             "seconds": sum(cell.seconds for cell in cells),
             "rounds": next((cells[f.fold - 1].rounds for f in folds if f.chosen), []),
             "models": models,
             "folds": folds,
-            "error": failed[0] if failed else None,
+            "error": errors[0] if errors else None,
         }
     )
 
 
-def tested(plan: Plan, strategy: StrategyRecipe, seed: int, cell: Cell, sites: list[Site]) -> Cell:
-    """Test each chosen model at every site, here: a simulation has all images on this machine.
+def test_chosen_folds(
+    plan: ExperimentPlan, strategy: StrategyRecipe, seed: int, cell: Cell, sites: list[Site]
+) -> Cell:
+    """Test each chosen model at every site, in this process: a simulation has all images here.
 
-    A site that made the model its own in the chosen fold is tested with what it kept.
+    A site that has its own model of the chosen fold (personalisation, local tensors) tests that.
+
+    Args:
+        plan: the experiment.
+        strategy: the strategy of the cell.
+        seed: the seed of the cell.
+        cell: what :func:`join_folds` returned.
+        sites: all sites, with those that never train.
     """
     torch.set_num_threads(1)
     folder = plan.folder.run(strategy.name, seed)
@@ -77,7 +94,9 @@ def tested(plan: Plan, strategy: StrategyRecipe, seed: int, cell: Cell, sites: l
     return cell.model_copy(update={"models": models})
 
 
-def _score(plan: Plan, strategy: StrategyRecipe, seed: int, fold: int, trained_at: str) -> float:
+def _score(
+    plan: ExperimentPlan, strategy: StrategyRecipe, seed: int, fold: int, trained_at: str
+) -> float:
     folder = plan.folder.run(strategy.name, seed, fold)
     paths = folder.all_predictions_of(trained_at)
     if trained_at != ALL_SITES:
@@ -85,5 +104,5 @@ def _score(plan: Plan, strategy: StrategyRecipe, seed: int, fold: int, trained_a
     parts = [read_predictions(path, plan.task.classes) for path in paths]
     scores = np.concatenate([part.probabilities for part in parts])
     labels = np.concatenate([part.labels for part in parts])
-    figures = from_predictions(scores, labels, plan.task.classes.index(plan.task.positive_class))
-    return figures.accuracy if figures.auc is None else figures.auc
+    measures = from_predictions(scores, labels, plan.task.classes.index(plan.task.positive_class))
+    return measures.accuracy if measures.auc is None else measures.auc

@@ -1,4 +1,4 @@
-"""A grid of experiments on one machine: every strategy × seed is one cell on Flower's engine."""
+"""The grid of an experiment: every strategy × seed is one cell, run on Flower's engine."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from ucadi_flwr.data.phantom.site import write_phantom
 from ucadi_flwr.data.sites import Site, open_sites
 from ucadi_flwr.errors import DataError, UcadiError
 from ucadi_flwr.files.atomic import replacing
-from ucadi_flwr.processes.progress import Progress
+from ucadi_flwr.processes.progress import ProgressDisplay
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.report.publish import publish
 from ucadi_flwr.results.experiment import (
@@ -31,44 +31,47 @@ from ucadi_flwr.simulation import folds, resume
 from ucadi_flwr.simulation.cells import run_cell
 from ucadi_flwr.simulation.engine import Engine
 from ucadi_flwr.simulation.environment import describe_environment
-from ucadi_flwr.simulation.experiment import Plan
+from ucadi_flwr.simulation.experiment import ExperimentPlan
 
 
-def run(plan: Plan) -> Path:
-    """Run every cell and write results.json and report.html; the report's path.
+def run_experiment(plan: ExperimentPlan) -> Path:
+    """Run every cell of a plan, and write ``results.json`` and the report; the report's path.
 
-    A cell that fails is reported and does not stop the others; if all fail, the first one's
-    error is raised after the report is written.
+    A cell that fails is reported and does not stop the others. Raises :class:`DataError` or
+    :class:`RecipeError` before anything runs, and then writes nothing; :class:`UcadiError` with the
+    first cell's error, after the report is written, if all cells failed.
     """
     if plan.data is not None:
-        _open(plan, plan.data)
-    with Progress() as progress:
+        open_plan_sites(plan, plan.data)
+    with ProgressDisplay() as display:
         with _removed_on_error(plan.out):
-            data = plan.data or _make_phantom(plan, progress)
-            sites = _open(plan, data)
+            data = plan.data or _make_phantom(plan, display)
+            sites = open_plan_sites(plan, data)
             _check_readers(plan, sites)
             done = resume.finished_cells(plan, _results(plan, sites, [])) if plan.resume else {}
             missing = [cell for cell in plan.grid if (cell[0].name, cell[1]) not in done]
             if missing:
-                _read_images(plan, sites, progress)
-        progress.plan(
+                _read_images(plan, sites, display)
+        display.expect(
             {run.title: plan.rounds_of(s) for s, seed in missing for run in plan.runs(s, seed)}
         )
         _write_recipes(plan)
         with _deleted_at_the_end(plan.folder.cache), Engine() as engine:
             for strategy, seed in missing:
                 cells = [
-                    run_cell(engine, plan, run, data, len(sites), progress)
+                    run_cell(engine, plan, run, data, len(sites), display)
                     for run in plan.runs(strategy, seed)
                 ]
                 cell = cells[0]
                 if plan.folds:
-                    cell = folds.joined(plan, strategy, seed, cells)
-                    with progress.step(f"testing {strategy.name} · seed {seed}", 1):
-                        cell = folds.tested(plan, strategy, seed, cell, list(sites.values()))
+                    cell = folds.join_folds(plan, strategy, seed, cells)
+                    with display.step(f"testing {strategy.name} · seed {seed}", 1):
+                        cell = folds.test_chosen_folds(
+                            plan, strategy, seed, cell, list(sites.values())
+                        )
                 done[strategy.name, seed] = cell
-                found = [done[s.name, k] for s, k in plan.grid if (s.name, k) in done]
-                write_results(plan.folder.results, _results(plan, sites, found))
+                finished = [done[s.name, k] for s, k in plan.grid if (s.name, k) in done]
+                write_results(plan.folder.results, _results(plan, sites, finished))
     report = publish(plan.out, plan.readers)
     results = read_results(plan.folder.results)
     errors = [cell.error for cell in results.cells if cell.error]
@@ -77,21 +80,25 @@ def run(plan: Plan) -> Path:
     return report
 
 
-def _open(plan: Plan, data: Path) -> dict[str, Site]:
+def open_plan_sites(plan: ExperimentPlan, data: Path) -> dict[str, Site]:
+    """Site name → site of a data folder, divided as planned.
+
+    Raises :class:`DataError`, or :class:`RecipeError` if a strategy needs more sites.
+    """
     sites = open_sites(data, plan.task, plan.division)
     plan.check_quorum(sum(site.trains for site in sites.values()))
     return sites
 
 
-def _check_readers(plan: Plan, sites: Mapping[str, Site]) -> None:
-    """A table of readers that does not fit is told now, not after the training."""
+def _check_readers(plan: ExperimentPlan, sites: Mapping[str, Site]) -> None:
+    """A table of readers that does not fit is an error now, not after the training."""
     if plan.readers is not None:
         cases = [case.name for site in sites.values() for case in site.parts["test"]]
         classes = plan.task.classes
         read_readers(plan.readers, cases, classes, classes.index(plan.task.positive_class))
 
 
-def _make_phantom(plan: Plan, progress: Progress) -> Path:
+def _make_phantom(plan: ExperimentPlan, display: ProgressDisplay) -> Path:
     phantom = plan.task.phantom
     if phantom is None:
         raise DataError(f"task {plan.task.name} has no built-in phantom; name images with --data")
@@ -99,7 +106,7 @@ def _make_phantom(plan: Plan, progress: Progress) -> Path:
     root = plan.folder.phantom
     if plan.resume and plan.folder.results.exists():  # written after the phantom
         return root
-    with progress.step("making the phantom", count * phantom.cases_per_site) as advance:
+    with display.step("making the phantom", count * phantom.cases_per_site) as advance:
         write_phantom(
             root,
             sites=count,
@@ -113,38 +120,38 @@ def _make_phantom(plan: Plan, progress: Progress) -> Path:
 
 @contextmanager
 def _removed_on_error(out: Path) -> Iterator[None]:
-    """Make the folder; if what follows fails, nothing of it stays."""
-    fresh = not out.exists()
+    """Make the folder; if the body fails, remove what was not there before."""
+    is_new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     try:
         yield
     except BaseException:
-        if fresh:
+        if is_new:
             shutil.rmtree(out)
         raise
 
 
 @contextmanager
 def _deleted_at_the_end(folder: Path) -> Iterator[None]:
-    """However it ends: the cache holds patients' images."""
+    """Delete the folder even after an error: the cache holds patients' images."""
     try:
         yield
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _read_images(plan: Plan, sites: Mapping[str, Site], progress: Progress) -> None:
-    """Read every image once, into the cache, so that a broken one is told before training."""
-    sets = [cached_set(site, plan.task, plan.folder.cache) for site in sites.values()]
+def _read_images(plan: ExperimentPlan, sites: Mapping[str, Site], display: ProgressDisplay) -> None:
+    """Read every image once, into the cache, so that a broken one is an error before training."""
+    datasets = [cached_set(site, plan.task, plan.folder.cache) for site in sites.values()]
 
     def read(dataset: CachedCases, i: int) -> None:
         dataset[i]
 
     with (
-        progress.step("reading the images", sum(map(len, sets))) as advance,
+        display.step("reading the images", sum(map(len, datasets))) as advance,
         ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
     ):
-        jobs = [pool.submit(read, dataset, i) for dataset in sets for i in range(len(dataset))]
+        jobs = [pool.submit(read, dataset, i) for dataset in datasets for i in range(len(dataset))]
         try:
             for job in as_completed(jobs):
                 job.result()
@@ -154,8 +161,8 @@ def _read_images(plan: Plan, sites: Mapping[str, Site], progress: Progress) -> N
             raise
 
 
-def _write_recipes(plan: Plan) -> None:
-    """The recipes as they were run, overrides included: what the sites load, and a record."""
+def _write_recipes(plan: ExperimentPlan) -> None:
+    """Write the recipes with all changes: the sites load them, and they are a record."""
     plan.folder.recipes.mkdir(exist_ok=True)
     texts = {plan.folder.task: loader.dump(plan.task)}
     texts |= {plan.folder.strategy(s.name): loader.dump(s) for s in plan.strategies}
@@ -164,7 +171,7 @@ def _write_recipes(plan: Plan) -> None:
             partial.write_text(text, encoding="utf-8")
 
 
-def _results(plan: Plan, sites: Mapping[str, Site], cells: Sequence[Cell]) -> Results:
+def _results(plan: ExperimentPlan, sites: Mapping[str, Site], cells: Sequence[Cell]) -> Results:
     task = plan.task
     return Results(
         created=datetime.now(UTC).isoformat(timespec="seconds"),

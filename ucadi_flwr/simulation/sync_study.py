@@ -1,7 +1,7 @@
-"""How often should sites synchronise? S0, figure 5: equal total epochs, other intervals.
+"""How often should sites synchronise? S0, figure 5: equal total epochs, different intervals.
 
-Test performance against time, split into training, protection, transmission (bytes over a
-bandwidth) and what else a round waits for.
+Test performance against time, which is divided into training, protection, transmission (bytes over
+a bandwidth) and the rest of each round.
 """
 
 import csv
@@ -22,8 +22,8 @@ from ucadi_flwr.results.layout import ExperimentFolder
 
 
 @dataclass(frozen=True)
-class Interval:
-    """One strategy at one interval; means over seeds, seconds of a whole run."""
+class SyncSetting:
+    """One strategy at one interval, in epochs; means over seeds, seconds of a whole run."""
 
     strategy: str
     local_epochs: int
@@ -38,57 +38,72 @@ class Interval:
 
     @property
     def total_s(self) -> float:
-        """The run, as it would take over such a network."""
+        """Seconds of the whole run over a network of this bandwidth."""
         return self.train_s + self.protect_s + self.transmit_s + self.wait_s
 
 
 def check_intervals(local_epochs: Sequence[int], total_epochs: int) -> None:
-    """Raise :class:`RecipeError` unless every interval divides the epochs: equal total work."""
+    """Raise :class:`RecipeError` unless every interval divides the total: equal training.
+
+    >>> check_intervals([1, 2, 5, 10], total_epochs=20)
+    """
     if total_epochs < 1:
         raise RecipeError(f"--total-epochs {total_epochs}: must be at least 1")
     for interval in local_epochs:
         if interval < 1 or total_epochs % interval:
             raise RecipeError(
-                f"--local-epochs {interval}: does not divide --total-epochs {total_epochs}, so "
-                "that the runs would not train equally long"
+                f"--local-epochs {interval}: does not divide --total-epochs {total_epochs}; the "
+                "runs would not train for the same number of epochs"
             )
 
 
-def intervals(results: Results, bandwidth: int) -> list[Interval]:
-    """One row a strategy and interval that finished, in the document's order."""
+def sync_settings(results: Results, bandwidth: int) -> list[SyncSetting]:
+    """One row for each strategy and interval that finished, in the document's order.
+
+    Args:
+        results: the experiment.
+        bandwidth: bytes/s between a site and the server.
+    """
     groups: dict[str, list[Cell]] = {}
     for cell in results.cells:
         if cell.error is None and cell.rounds:
             groups.setdefault(cell.strategy.name, []).append(cell)
-    return [_interval(name, cells, bandwidth) for name, cells in groups.items()]
+    return [_sync_setting(name, cells, bandwidth) for name, cells in groups.items()]
 
 
-def _interval(name: str, cells: list[Cell], bandwidth: int) -> Interval:
+def _sync_setting(name: str, cells: list[Cell], bandwidth: int) -> SyncSetting:
     tests = [test for cell in cells for model in cell.models for test in model.test.values()]
     aucs = [test.auc for test in tests if test.auc is not None]
-    spent = [[seconds_of(record) for record in cell.rounds] for cell in cells]
+    rounds = [[seconds_of(record) for record in cell.rounds] for cell in cells]
     sites = max(len(record.sites) for cell in cells for record in cell.rounds)
     sent = fmean(sum(r.bytes_up + r.bytes_down for r in cell.rounds) for cell in cells)
-    return Interval(
+    return SyncSetting(
         strategy=name,
         local_epochs=next(iter(cells[0].rounds[0].sites.values())).epochs,
         rounds=len(cells[0].rounds),
         seeds=len(cells),
         auc=fmean(aucs) if aucs else None,
         accuracy=fmean(test.accuracy for test in tests),
-        train_s=fmean(sum(s.train for s in run) for run in spent),
-        protect_s=fmean(sum(s.protect + s.add for s in run) for run in spent),
+        train_s=fmean(sum(s.train for s in run) for run in rounds),
+        protect_s=fmean(sum(s.protect + s.add for s in run) for run in rounds),
         transmit_s=sent / sites / bandwidth,
-        wait_s=fmean(sum(s.rest for s in run) for run in spent),
+        wait_s=fmean(sum(s.rest for s in run) for run in rounds),
     )
 
 
 def write_study(out: Path, results: Results, bandwidth: int, console: Console) -> Path:
-    """Write the table as CSV beside the report, and print it."""
-    rows = intervals(results, bandwidth)
+    """Write the table as CSV beside the report, and print it; the file's path.
+
+    Args:
+        out: folder of the experiment.
+        results: the experiment.
+        bandwidth: bytes/s between a site and the server.
+        console: where to print.
+    """
+    rows = sync_settings(results, bandwidth)
     path = ExperimentFolder(out).sync_study
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*(f.name for f in fields(Interval)), "total_s"])
+        writer = csv.DictWriter(file, [*(f.name for f in fields(SyncSetting)), "total_s"])
         writer.writeheader()
         writer.writerows({**asdict(row), "total_s": row.total_s} for row in rows)
     title = f"Equal total epochs, {bandwidth / 1e3:g} KB/s between site and server, in seconds"

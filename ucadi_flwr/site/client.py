@@ -30,7 +30,7 @@ from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.results.features import write_features
 from ucadi_flwr.results.layout import RunFolder
 from ucadi_flwr.results.predictions import write_predictions
-from ucadi_flwr.site.personalisation import tailor
+from ucadi_flwr.site.personalisation import personalise
 from ucadi_flwr.training.local import LocalUpdate, train
 
 
@@ -120,7 +120,7 @@ class SiteClient(NumPyClient):
         model = self._open(parameters, int(config["seed"]))
         if self.tailoring is not None:
             rounds = int(config["rounds"])
-            tailor(
+            personalise(
                 model,
                 self.site,
                 self.task,

@@ -1,4 +1,4 @@
-"""The ``ucadi`` command: what it says, and how it says that something is wrong."""
+"""The ``ucadi`` command: its output and its errors; flags of ``run_sim.py``."""
 
 import csv
 import subprocess
@@ -20,8 +20,8 @@ def run(
     monkeypatch.setattr("sys.argv", ["ucadi", *map(str, words)])
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    said = capsys.readouterr()
-    return int(ended.value.code or 0), said.out, said.err
+    printed = capsys.readouterr()
+    return int(ended.value.code or 0), printed.out, printed.err
 
 
 def test_help_names_the_commands(
@@ -81,7 +81,7 @@ def test_a_broken_results_file_is_named(
     assert "results.json: schema_version: Input should be 1" in err
 
 
-def test_ctrl_c_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_prints_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended, cli.reporting_errors():
         raise KeyboardInterrupt
     assert ended.value.code == 130
@@ -116,16 +116,16 @@ def test_a_key_holder_opens_an_encrypted_run(
     [("", 0), ("900KB/s", 900_000), ("10Mbit/s", 1_250_000), ("1.5 MB/s", 1_500_000), ("7B/s", 7)],
 )
 def test_bandwidths(text: str, bytes_a_second: int) -> None:
-    assert run_sim.rate(text) == bytes_a_second
+    assert run_sim.parse_rate(text) == bytes_a_second
 
 
 @pytest.mark.parametrize("text", ["fast", "900", "0KB/s", "-1KB/s", "9KB"])
-def test_bandwidths_that_are_none(text: str) -> None:
+def test_texts_that_are_no_bandwidth(text: str) -> None:
     with pytest.raises(RecipeError, match="write a rate such as 900KB/s"):
-        run_sim.rate(text)
+        run_sim.parse_rate(text)
 
 
 def test_the_command_itself_does_not_import_pytorch() -> None:
     code = "import sys, ucadi_flwr.cli; print(sorted({'torch', 'monai', 'flwr'} & {*sys.modules}))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout == "[]\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

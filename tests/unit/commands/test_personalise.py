@@ -1,4 +1,4 @@
-"""``ucadi personalise``: a new hospital takes a model over."""
+"""``ucadi personalise``: a model is adapted to a hospital outside the federation."""
 
 import json
 import os
@@ -25,7 +25,7 @@ Run = tuple[int, str, str]
 
 
 class Hospital:
-    """A folder with images, a model from elsewhere, and the command."""
+    """A folder with images of one site, a model of other sites, and the command."""
 
     def __init__(
         self, folder: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -44,9 +44,9 @@ class Hospital:
         return path
 
     def run(self, **words: object) -> Run:
-        given = {"task": self.recipe, "strategy": "ftl", "model": self.model, "data": self.data}
-        given |= {"out": self.out, **words}
-        line = [w for k, v in given.items() if v is not None for w in (f"--{k}", str(v))]
+        options = {"task": self.recipe, "strategy": "ftl", "model": self.model, "data": self.data}
+        options |= {"out": self.out, **words}
+        line = [w for k, v in options.items() if v is not None for w in (f"--{k}", str(v))]
         self.patch.setattr(sys, "argv", ["ucadi", "personalise", *line])
         code = 0
         try:
@@ -65,7 +65,9 @@ def hospital(
     return Hospital(tmp_path, monkeypatch, capsys)
 
 
-def test_it_tells_before_and_after_and_writes_what_it_changed(hospital: Hospital) -> None:
+def test_it_prints_measures_before_and_after_and_writes_the_changed_model(
+    hospital: Hospital,
+) -> None:
     strategy = hospital.strategy("{epochs: 5, fine-tune: head, alignment: {mu: 1.0}}")
     code, out, err = hospital.run(strategy=strategy)
     assert (code, err) == (0, "")
@@ -81,7 +83,7 @@ def test_it_tells_before_and_after_and_writes_what_it_changed(hospital: Hospital
     make_model(hospital.task, 1).load_state_dict(new, strict=True)
 
 
-def test_it_learns_and_can_be_repeated(hospital: Hospital) -> None:
+def test_it_learns_and_the_same_seed_gives_the_same_model(hospital: Hospital) -> None:
     strategy = hospital.strategy("{epochs: 6, fine-tune: all, learning-rate: 0.1}")
     code, out, _ = hospital.run(strategy=strategy)
     assert code == 0
@@ -93,11 +95,11 @@ def test_it_learns_and_can_be_repeated(hospital: Hospital) -> None:
     assert after >= before
     again = hospital.folder / "again.safetensors"
     assert hospital.run(strategy=strategy, out=again)[0] == 0
-    one, two = load_file(hospital.out), load_file(again)
-    assert all(torch.equal(one[n], two[n]) for n in one)
+    first, second = load_file(hospital.out), load_file(again)
+    assert all(torch.equal(first[n], second[n]) for n in first)
 
 
-def test_a_checkpoint_of_other_classes_begins_its_head_anew(hospital: Hospital) -> None:
+def test_a_checkpoint_of_other_classes_gets_a_new_head(hospital: Hospital) -> None:
     wide = loader.load(TaskRecipe, str(hospital.recipe), {"classes": ["left", "right", "up"]})
     path = hospital.folder / "initial.pth"
     torch.save(make_model(wide, 3).state_dict(), path)
@@ -106,7 +108,7 @@ def test_a_checkpoint_of_other_classes_begins_its_head_anew(hospital: Hospital) 
     assert err == f"warning: head.weight, head.bias are not from {path} but new\n"
 
 
-def test_a_model_with_local_tensors_is_told(hospital: Hospital) -> None:
+def test_a_model_with_local_tensors_is_a_warning(hospital: Hospital) -> None:
     state = read_state(make_model(hospital.task, 5))
     save_model(hospital.folder, ALL_SITES, state, hospital.task, ["head.weight", "head.bias"])
     code, _, err = hospital.run()
@@ -120,20 +122,20 @@ def test_sigterm_leaves_no_images_behind(
 ) -> None:
     former = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr("tempfile.tempdir", str(hospital.folder))
-    seen: list[Path] = []
+    caches: list[Path] = []
 
     def killed(*_: object, cache: Path, **__: object) -> float:
-        seen.append(cache)
+        caches.append(cache)
         assert any(path.is_file() for path in cache.rglob("*"))
         os.kill(os.getpid(), signal.SIGTERM)
         return 0.0
 
-    monkeypatch.setattr("ucadi_flwr.site.personalisation.tailor", killed)
+    monkeypatch.setattr("ucadi_flwr.site.personalisation.personalise", killed)
     try:
         assert hospital.run()[0] == 128 + signal.SIGTERM
     finally:
         signal.signal(signal.SIGTERM, former)
-    assert not seen[0].exists()
+    assert not caches[0].exists()
     assert not hospital.out.exists()
 
 
@@ -175,7 +177,7 @@ def no_metadata(hospital: Hospital) -> None:
     save_file(load_file(hospital.model), hospital.model)
 
 
-def odd_metadata(hospital: Hospital) -> None:
+def invalid_metadata(hospital: Hospital) -> None:
     save_file(load_file(hospital.model), hospital.model, {"classes": "[1, "})
 
 
@@ -191,9 +193,9 @@ def not_finite(hospital: Hospital) -> None:
 
 WRONG = {
     "shapes": (wrong_shape, {}, "tensor 'head.weight' is (3, "),
-    "classes": (other_classes, {}, "tells apart right, left, and task tiny left, right"),
+    "classes": (other_classes, {}, "distinguishes right, left, and task tiny left, right"),
     "no metadata": (no_metadata, {}, "does not say which classes"),
-    "odd metadata": (odd_metadata, {}, "its classes are no JSON list of names"),
+    "invalid metadata": (invalid_metadata, {}, "its classes are no JSON list of names"),
     "not finite": (not_finite, {}, "not finite"),
     "one class": (one_class, {}, "its training cases are all right"),
     "two sites": (two_sites, {"data": ".."}, "has 2 sites (north, south); name one's folder"),
@@ -212,15 +214,15 @@ def test_what_cannot_work_is_one_line(
 ) -> None:
     if callable(change):
         change(hospital)
-    given = dict(words)
-    if str(given.get("strategy", "")).startswith("{"):
-        given["strategy"] = hospital.strategy(str(given["strategy"]))
+    options = dict(words)
+    if str(options.get("strategy", "")).startswith("{"):
+        options["strategy"] = hospital.strategy(str(options["strategy"]))
     for key in ("model", "out"):
-        if given.get(key):
-            given[key] = hospital.folder / str(given[key])
-    if given.get("data") == "..":
-        given["data"] = hospital.data.parent
-    code, out, err = hospital.run(**given)
+        if options.get(key):
+            options[key] = hospital.folder / str(options[key])
+    if options.get("data") == "..":
+        options["data"] = hospital.data.parent
+    code, out, err = hospital.run(**options)
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
     assert message in err

@@ -1,4 +1,4 @@
-"""A kit without encryption, and one with, of three sites."""
+"""Kits: of three sites with encryption, and of two sites without."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What ``flwr`` answers, and which node is which site."""
+"""The replies of ``flwr``, the registrations of the sites, and the state folder."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from ucadi_flwr.deployment import roster
-from ucadi_flwr.deployment.control import Control, Node, parse_node_id, parse_nodes, succeed
+from ucadi_flwr.deployment.control import Control, Node, parse_node_id, parse_nodes, require_success
 from ucadi_flwr.deployment.kit.kits import ServerKit
-from ucadi_flwr.deployment.roster import Entry
-from ucadi_flwr.deployment.server import command, enrol, own_address
+from ucadi_flwr.deployment.roster import RosterEntry
+from ucadi_flwr.deployment.server import local_address, superlink_command, update_registrations
 from ucadi_flwr.deployment.state import State, open_state
 from ucadi_flwr.deployment.status import site_rows
 from ucadi_flwr.errors import FederationError
@@ -24,7 +24,7 @@ LISTED = {
 }
 
 
-def test_nodes_are_read() -> None:
+def test_nodes_are_parsed() -> None:
     assert parse_nodes(json.dumps(LISTED)) == {
         "7": Node("7", "online", "2026-01-01 10:00:00Z", ""),
         "8": Node("8", "registered", "", ""),
@@ -44,66 +44,68 @@ def test_nodes_are_read() -> None:
         ('{"success": true, "nodes": [1]}', "without a list"),
     ],
 )
-def test_other_answers_are_refused(text: str, message: str) -> None:
+def test_other_replies_are_refused(text: str, message: str) -> None:
     with pytest.raises(FederationError, match=message):
         parse_nodes(text)
 
 
-def test_a_registered_node_has_a_number() -> None:
+def test_the_id_of_a_registered_node_is_a_number() -> None:
     assert parse_node_id('{"success": true, "node-id": 12}', PUBLIC) == "12"
     with pytest.raises(FederationError, match="for a node id"):
         parse_node_id('{"success": true, "node-id": "rm -rf"}', PUBLIC)
 
 
-def test_a_key_that_flower_had_before_says_what_to_do() -> None:
-    said = {"success": False, "error-message": "[code: 23] Public key already in use."}
-    with pytest.raises(FederationError, match=r"A\.pub: Flower had this key before"):
-        parse_node_id(json.dumps(said), PUBLIC)
+def test_a_key_that_flower_registered_before_is_an_error_with_a_remedy() -> None:
+    reply = {"success": False, "error-message": "[code: 23] Public key already in use."}
+    with pytest.raises(FederationError, match=r"A\.pub: Flower registered this key before"):
+        parse_node_id(json.dumps(reply), PUBLIC)
     with pytest.raises(FederationError, match="Flower refused"):
-        succeed(json.dumps(said))
+        require_success(json.dumps(reply))
 
 
-def test_flwr_is_not_asked_before_a_server_ran(tmp_path: Path) -> None:
+def test_flwr_is_not_run_before_a_server_was_started(tmp_path: Path) -> None:
     with pytest.raises(FederationError, match="no server was started with this state"):
         Control(State(tmp_path)).nodes()
 
 
-class Fake(Control):
-    """Flower's part, remembered."""
+class FakeControl(Control):
+    """Records the registrations, and asks no SuperLink."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.calls: list[str] = []
 
     def register(self, site: str, public: Path) -> str:
         assert public.stem == site
-        self.asked.append(f"+{site}")
-        return str(100 + len(self.asked))
+        self.calls.append(f"+{site}")
+        return str(100 + len(self.calls))
 
     def unregister(self, node: str) -> None:
-        self.asked.append(f"-{node}")
+        self.calls.append(f"-{node}")
 
 
-def test_sites_are_let_in_once_and_turned_away_when_they_leave(kit: Path, tmp_path: Path) -> None:
-    server, state, said = ServerKit.load(kit / "server"), State(tmp_path), list[str]()
-    roster.save(state.roster, {"SHA256:old": Entry("Z", "99")})
-    flower = Fake()
-    enrol(server, flower, state, said.append)
-    assert flower.asked == ["-99", "+A", "+B", "+C"]
-    assert said == [
-        "Z: turned away (node 99)",
+def test_sites_are_registered_once_and_unregistered_when_they_leave(
+    kit: Path, tmp_path: Path
+) -> None:
+    server, state, lines = ServerKit.load(kit / "server"), State(tmp_path), list[str]()
+    roster.save(state.roster, {"SHA256:old": RosterEntry("Z", "99")})
+    flower = FakeControl()
+    update_registrations(server, flower, state, lines.append)
+    assert flower.calls == ["-99", "+A", "+B", "+C"]
+    assert lines == [
+        "Z: unregistered (node 99)",
         "A: registered (node 102)",
         "B: registered (node 103)",
         "C: registered (node 104)",
     ]
-    flower, before = Fake(), roster.load(state.roster)
-    enrol(server, flower, state, said.append)
-    assert flower.asked == []
-    assert said[-1] == "C: known (node 104)"
+    flower, before = FakeControl(), roster.load(state.roster)
+    update_registrations(server, flower, state, lines.append)
+    assert flower.calls == []
+    assert lines[-1] == "C: registered before (node 104)"
     assert roster.load(state.roster) == before
 
 
-def test_what_was_done_is_written_down_when_the_next_step_fails(kit: Path, tmp_path: Path) -> None:
-    class Failing(Fake):
+def test_each_registration_is_saved_before_the_next_one(kit: Path, tmp_path: Path) -> None:
+    class Failing(FakeControl):
         def register(self, site: str, public: Path) -> str:
             if site == "C":
                 raise FederationError("no")
@@ -111,7 +113,7 @@ def test_what_was_done_is_written_down_when_the_next_step_fails(kit: Path, tmp_p
 
     state = State(tmp_path)
     with pytest.raises(FederationError):
-        enrol(ServerKit.load(kit / "server"), Failing(), state, lambda _: None)
+        update_registrations(ServerKit.load(kit / "server"), Failing(), state, lambda _: None)
     assert [entry.site for entry in roster.load(state.roster).values()] == ["A", "B"]
 
 
@@ -123,10 +125,10 @@ def test_a_damaged_roster_is_refused(tmp_path: Path, text: str) -> None:
         roster.load(path)
 
 
-def test_rows_of_sites() -> None:
+def test_the_rows_of_the_sites() -> None:
     keys = {"ka": "A", "kb": "B", "kc": "C"}
-    known = {"ka": Entry("A", "7"), "kb": Entry("B", "8")}
-    rows = site_rows(keys, known, parse_nodes(json.dumps(LISTED)))
+    registered = {"ka": RosterEntry("A", "7"), "kb": RosterEntry("B", "8")}
+    rows = site_rows(keys, registered, parse_nodes(json.dumps(LISTED)))
     assert [(r.site, r.status, r.since, r.node) for r in rows] == [
         ("A", "online", "2026-01-01 10:00:00Z", "7"),
         ("B", "registered", "", "8"),
@@ -135,7 +137,7 @@ def test_rows_of_sites() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "near"),
+    ("host", "address"),
     [
         ("127.0.0.1", "127.0.0.1:9"),
         ("0.0.0.0", "127.0.0.1:9"),  # noqa: S104
@@ -144,26 +146,26 @@ def test_rows_of_sites() -> None:
         ("fl.example.org", "fl.example.org:9"),
     ],
 )
-def test_the_server_s_own_address_is_one_of_its_certificate(
-    kit: Path, host: str, near: str
+def test_the_server_s_local_address_is_one_of_its_certificate(
+    kit: Path, host: str, address: str
 ) -> None:
-    assert own_address(ServerKit.load(kit / "server"), host, 9) == near
+    assert local_address(ServerKit.load(kit / "server"), host, 9) == address
 
 
 def test_other_hosts_are_refused(kit: Path) -> None:
     with pytest.raises(FederationError, match="the certificate is for 127"):
-        own_address(ServerKit.load(kit / "server"), "192.0.2.1", 9)
+        local_address(ServerKit.load(kit / "server"), "192.0.2.1", 9)
 
 
-def test_the_server_asks_nodes_who_they_are(kit: Path, tmp_path: Path) -> None:
-    words = command(ServerKit.load(kit / "server"), State(tmp_path), "127.0.0.1", 9)
+def test_the_server_authenticates_nodes(kit: Path, tmp_path: Path) -> None:
+    words = superlink_command(ServerKit.load(kit / "server"), State(tmp_path), "127.0.0.1", 9)
     assert "--enable-supernode-auth" in words
     assert "--insecure" not in words
     assert words[words.index("--ssl-keyfile") + 1] == str(kit / "server" / "server.key")
-    assert not {str(p.parent) for p in (State(tmp_path).database,)} & {str(kit / "server")}
+    assert State(tmp_path).database.parent != kit / "server"
 
 
-def test_state_is_private_and_never_in_a_kit(
+def test_the_state_folder_is_private_and_never_in_a_kit(
     kit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority = kit / "server" / "ca.crt"
@@ -184,7 +186,7 @@ def test_state_is_private_and_never_in_a_kit(
         open_state(tmp_path / "file" / "state", "server", authority)
 
 
-def test_a_state_is_for_one_command_at_a_time(tmp_path: Path) -> None:
+def test_a_state_folder_is_used_by_one_command_at_a_time(tmp_path: Path) -> None:
     state = State(tmp_path)
     with (
         state.locked(),

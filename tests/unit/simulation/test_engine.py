@@ -1,4 +1,4 @@
-"""The engine's parts that need no engine: its app manifest, resources, and how it fails."""
+"""The engine without a SuperLink: its app's manifest, its resources, and its errors."""
 
 import tomllib
 from pathlib import Path
@@ -34,7 +34,7 @@ VALUES = {
 }
 
 
-def test_the_manifest_is_the_config() -> None:
+def test_the_manifest_holds_the_run_config() -> None:
     config = RunConfig.read(VALUES)
     app = tomllib.loads(manifest(config.flat()))["tool"]["flwr"]["app"]
     assert app["config"] == VALUES
@@ -47,19 +47,19 @@ def test_the_project_s_own_app_has_the_same_keys() -> None:
     app = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["flwr"]["app"]
     assert set(app["config"]) == set(VALUES)
     RunConfig.read(app["config"])
-    ours = tomllib.loads(manifest(RunConfig.read(VALUES).flat()))
-    assert app["components"] == ours["tool"]["flwr"]["app"]["components"]
+    generated = tomllib.loads(manifest(RunConfig.read(VALUES).flat()))
+    assert app["components"] == generated["tool"]["flwr"]["app"]["components"]
 
 
 @pytest.mark.parametrize(
     ("change", "message"), [({"seed": -1}, "seed"), ({"spy": 1}, "spy"), ({"task": ""}, "task")]
 )
-def test_a_run_config_that_cannot_be_is_named(change: dict[str, object], message: str) -> None:
+def test_the_setting_that_is_wrong_is_named(change: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=f"run-config: {message}: "):
         RunConfig.read({**VALUES, **change})  # type: ignore[dict-item]
 
 
-def test_a_run_without_the_simulation_s_settings_is_a_real_one() -> None:
+def test_a_run_without_settings_of_the_simulation_is_a_real_one() -> None:
     real = {k: v for k, v in VALUES.items() if k not in SimulationSettings.model_fields}
     config = RunConfig.read(real)
     assert config.simulation is None
@@ -89,12 +89,12 @@ def test_sites_share_the_machine(
     assert Resources.share(sites) == expected
 
 
-def test_an_engine_that_dies_at_once_says_so_and_cleans_up(tmp_path: Path) -> None:
+def test_an_engine_that_does_not_start_is_an_error_and_leaves_no_folder(tmp_path: Path) -> None:
     program = tmp_path / "flower-superlink"
-    program.write_text("#!/bin/sh\necho 'no luck today'\nexit 3\n")
+    program.write_text("#!/bin/sh\necho 'no database'\nexit 3\n")
     program.chmod(0o755)
-    opened = Engine()
-    opened._children.environment["PATH"] = f"{tmp_path}:/usr/bin:/bin"
-    with pytest.raises(FederationError, match="engine stopped by itself: no luck today"):
-        opened.__enter__()
-    assert not opened.home.exists()
+    broken = Engine()
+    broken._children.environment["PATH"] = f"{tmp_path}:/usr/bin:/bin"
+    with pytest.raises(FederationError, match="engine stopped by itself: no database"):
+        broken.__enter__()
+    assert not broken.home.exists()

@@ -1,4 +1,4 @@
-"""The chosen fold is tested once: a site's own model where it kept one."""
+"""The models of the chosen folds are tested; at each site its own model, if it has one."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from ucadi_flwr.results.layout import RunFolder
 from ucadi_flwr.results.predictions import read_predictions
 from ucadi_flwr.simulation import folds
 from ucadi_flwr.simulation.experiment import make_plan
-from ucadi_flwr.simulation.grid import _open
+from ucadi_flwr.simulation.grid import open_plan_sites
 from ucadi_flwr.site.client import SiteClient
 
 
@@ -31,7 +31,7 @@ def test_own_models_of_the_chosen_fold_are_tested(tmp_path: Path) -> None:
         hold_out=["c"],
         folds=2,
     )
-    (strategy,), sites = plan.strategies, list(_open(plan, data).values())
+    (strategy,), sites = plan.strategies, list(open_plan_sites(plan, data).values())
     server = plan.out / "ftl/seed0/fold2/server"
     server.mkdir(parents=True)
     models = {"shared": make_model(plan.task, 1), "a": make_model(plan.task, 2)}
@@ -51,15 +51,19 @@ def test_own_models_of_the_chosen_fold_are_tested(tmp_path: Path) -> None:
         models=[Model(**{**entry, "file": "ftl/seed0/fold2/server/model.safetensors"}, test={})],
         folds=[Fold(fold=1, chosen=False, **fold), Fold(fold=2, chosen=True, **fold)],
     )
-    found = folds.tested(plan, strategy, 0, cell, sites)
-    assert {site: f.n for site, f in found.models[0].test.items()} == {"a": 4, "b": 4, "c": 8}
+    tested = folds.test_chosen_folds(plan, strategy, 0, cell, sites)
+    assert {site: measures.n for site, measures in tested.models[0].test.items()} == {
+        "a": 4,
+        "b": 4,
+        "c": 8,
+    }
     settings: dict[str, Scalar] = {"trained-at": "all", "tested": "test"}
     for site in sites:
         folder = RunFolder(tmp_path / "expected")
         client = SiteClient(plan.task, strategy, site, tmp_path / "cache", folder)
         client.test(models["a" if site.name == "a" else "shared"], settings)
-        there, expected = (
+        probabilities, expected = (
             read_predictions(f.predictions_of("all", site.name), plan.task.classes).probabilities
             for f in (plan.folder.run("ftl", 0), folder)
         )
-        assert np.array_equal(there, expected)
+        assert np.array_equal(probabilities, expected)

@@ -1,4 +1,4 @@
-"""The run that was submitted last, and what its journal says."""
+"""The run that was submitted last, and how far it is according to its journal."""
 
 import json
 from collections.abc import Iterable
@@ -14,9 +14,9 @@ from ucadi_flwr.results.layout import RunFolder
 
 @dataclass(frozen=True)
 class LastRun:
-    """What was submitted, where its results are, and Flower's number of it.
+    """Recipes, results folder and Flower's number of a run.
 
-    ``stopped``: by whoever submitted it; the journal does not know.
+    ``stopped``: ``ucadi submit`` stopped the run; the journal does not record that.
     """
 
     task: str
@@ -27,12 +27,12 @@ class LastRun:
 
     @property
     def journal(self) -> Path:
-        """Where the run writes how far it is."""
+        """The run's journal."""
         return RunFolder(Path(self.out)).server.journal
 
     @property
     def finished(self) -> bool:
-        """Whether its last file is written."""
+        """Whether the run's last file is written."""
         return RunFolder(Path(self.out)).server.finished
 
 
@@ -51,33 +51,37 @@ class RunProgress:
 
 
 def save(path: Path, run: LastRun) -> None:
-    """Write, atomically."""
+    """Write the file atomically."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(asdict(run), indent=2) + "\n", encoding="utf-8")
 
 
 def load(path: Path) -> LastRun | None:
-    """None if there was none, or if the file is damaged; nothing depends on it."""
+    """Read the file; None if there is none or it is damaged, since only the display needs it."""
     try:
         return LastRun(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def course(run: LastRun) -> RunProgress:
-    """As the journal has it now."""
-    found = summary(read_journal(run.journal))
+def read_progress(run: LastRun) -> RunProgress:
+    """How far a run is now, from its journal, its last file and the lock of its folder."""
+    progress = summarise(read_journal(run.journal))
     if run.finished:
-        return replace(found, state="finished")
+        return replace(progress, state="finished")
     if run.stopped:
-        return replace(found, state="stopped")
-    if found.state in ("running", "testing") and not in_use(run.journal.parent):
-        return replace(found, state="interrupted")
-    return found
+        return replace(progress, state="stopped")
+    if progress.state in ("running", "testing") and not in_use(run.journal.parent):
+        return replace(progress, state="interrupted")
+    return progress
 
 
-def summary(events: Iterable[Event]) -> RunProgress:
-    """The journal's events → how far the run is; the round is the last that counts."""
+def summarise(events: Iterable[Event]) -> RunProgress:
+    """The journal's events → how far the run is; ``round`` is the last complete one.
+
+    >>> summarise([{"event": "round", "round": 1, "rounds": 2, "loss": None}])
+    RunProgress(state='running', round=1, rounds=2, sites=(), last_error='')
+    """
     values: dict[str, Any] = {}
     for event in events:
         match event:
