@@ -24,6 +24,7 @@ from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.results.journal import Journal
+from ucadi_flwr.results.rounds import SiteRecord
 from ucadi_flwr.server_app import app as server_app
 from ucadi_flwr.site.client import SiteClient
 
@@ -184,10 +185,10 @@ def test_answers_are_added_one_by_one(config: Config) -> None:
     journal = Journal(made.server / "journal.jsonl")
     original = journal.answer
 
-    def answer(*args: Any) -> None:
+    def answer(server_round: int, site: str, answer: SiteRecord) -> None:
         trains = sum(m.metadata.message_type == "train" for m in network.pending.values())
         seen.append((len(seen) + 1, trains))
-        original(*args)
+        original(server_round, site, answer)
 
     journal.answer = answer  # type: ignore[method-assign]
     server_app_module.run(network, made.config, made.folder.server, journal)

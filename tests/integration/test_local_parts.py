@@ -167,8 +167,8 @@ def test_a_round_that_is_repeated_begins_as_it_did(
         name = str(message.content.config_records["config"].get("exchange"))
         if node == 101 and train and name == "2.0":
             asked.append(node)
-            wish = {"multipliers": json.dumps({"head.bias": 1}), "why": "a test"}
-            return Message(RecordDict({"ranges": ConfigRecord(wish)}), reply_to=message)
+            wish = ConfigRecord({"multipliers": json.dumps({"head.bias": 1}), "why": "a test"})
+            return Message(RecordDict({"ranges": wish}), reply_to=message)
         return message
 
     narrow = config("bn", recipe=text, scheme="bfv", name="narrow")

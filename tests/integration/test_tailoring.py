@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from flwr.app import Message
+from flwr.app import Message, UserConfig
 from flwr.common.serde import message_to_proto
 from helpers.federation import SIZES, Config, LocalRun, events, model, play, run, same
 from helpers.loopback_grid import LoopbackGrid
@@ -219,7 +219,7 @@ def run_deployed(
 
     network = LoopbackGrid(app, made.values, nodes=3, fault=note)
     for i, site in enumerate(SIZES):
-        own = {"site": site, "data-dir": str(data / site), "threads": 1}
+        own: UserConfig = {"site": site, "data-dir": str(data / site), "threads": 1}
         network.contexts[100 + i].node_config.update(
             {**own, "cache-dir": str(places / site / "cache")}
         )

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ucadi_flwr.data.manifest import Case
-from ucadi_flwr.data.partition import PARTS, check_disjoint, partition_into_sites, split_by_patient
+from ucadi_flwr.data.manifest import PARTS, Case
+from ucadi_flwr.data.partition import Parts, check_disjoint, partition_into_sites, split_by_patient
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.recipes.task import Split
 
@@ -87,8 +87,8 @@ def test_more_sites_than_patients() -> None:
 
 
 def test_a_patient_at_two_sites_must_be_in_the_same_part() -> None:
-    train = {"train": [case("a", "p")], "validation": [], "test": []}
-    test = {"train": [], "validation": [], "test": [case("b", "p")]}
+    train: Parts = {"train": [case("a", "p")], "validation": [], "test": []}
+    test: Parts = {"train": [], "validation": [], "test": [case("b", "p")]}
     check_disjoint({"x": train, "y": train})
     with pytest.raises(DataError, match="'p' is in train at site x and in test at site y"):
         check_disjoint({"x": train, "y": test})

@@ -7,6 +7,7 @@ from ucadi_flwr.files.limits import REASON_CHARACTERS
 from ucadi_flwr.server.replies import _reason
 
 
+@pytest.mark.usefixtures("server_identity")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

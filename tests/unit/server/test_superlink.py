@@ -7,7 +7,6 @@ import httpx
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
-from flwr.supercore.task_identity import TaskIdentity
 
 from ucadi_flwr.server import superlink
 
@@ -40,10 +39,8 @@ class SickGrid:
 
 
 @pytest.fixture
-def message(monkeypatch: pytest.MonkeyPatch) -> Message:
+def message(server_identity: None, monkeypatch: pytest.MonkeyPatch) -> Message:
     monkeypatch.setattr(superlink, "PAUSE", 0.001)
-    for name in ("_run_id", "_node_id", "_task_id"):
-        monkeypatch.setattr(TaskIdentity, name, 1)
     return Message(RecordDict({"config": ConfigRecord()}), 7, "query", ttl=60.0)
 
 
