@@ -170,9 +170,15 @@ class World(Federation):
 
 
 @contextmanager
-def open_world(folder: Path, *values: Any, **named_values: Any) -> Iterator[World]:
+def open_world(
+    folder: Path,
+    strategy: str = "ucadi",
+    rounds: int = 2,
+    sizes: dict[str, int] = SIZES,
+    recipe: str = "",
+) -> Iterator[World]:
     """A :class:`World` whose processes are ended even after an error."""
-    world = World(folder, *values, **named_values)
+    world = World(folder, strategy, rounds, sizes, recipe)
     try:
         yield world
     finally:

@@ -3,12 +3,12 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from flwr.app import Message, RecordDict
 from flwr.common import NDArrays, Scalar
+from flwr.serverapp import Grid
 from helpers.federation import SIZES, Config, LocalRun, events, model, opened, play, run, same
 from helpers.loopback_grid import LoopbackGrid
 from numpy.typing import NDArray
@@ -169,15 +169,16 @@ def test_a_late_site_and_one_that_forgot_catch_up_with_fedadam(config: Config) -
     made = config("adam", recipe=recipe, scheme="bfv", rounds=5, nodes=2)
     network = LoopbackGrid(app, made.values, nodes=3)
     network.online = {100, 101}
-    register_new_nodes, calls = Cohort.register_new_nodes, []
+    register_new_nodes = Cohort.register_new_nodes
+    calls: list[int] = []
 
-    def scene(self: Cohort, *args: Any) -> None:
+    def scene(self: Cohort, grid: Grid) -> bool:
         calls.append(1)
         if len(calls) == 4:  # before round 3
             network.online.add(102)
         if len(calls) == 5:  # before round 4
             shutil.rmtree(made.cell / "sites" / "a")
-        register_new_nodes(self, *args)
+        return register_new_nodes(self, grid)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Cohort, "register_new_nodes", scene)

@@ -211,7 +211,7 @@ def test_too_few_sites_for_encryption_is_said(config: Config) -> None:
         run(made, fault=mute)
 
 
-def test_keys_that_are_missing_or_wrong_are_told(config: Config) -> None:
+def test_keys_that_are_missing_or_wrong_are_named(config: Config) -> None:
     with pytest.raises(ProtectionError, match="encrypts and the server has no context"):
         run(config("ucadi"))
     made = config("ucadi", scheme="bfv")

@@ -65,8 +65,8 @@ def test_the_rounds_are_fedavg_s_and_what_is_frozen_stays_to_the_bit(config: Con
         "c": 6,
     }
     with safe_open(made.own_models / "a.safetensors", framework="numpy") as file:
-        found = file.metadata()
-    assert (found["own-of"], found["trained-at"]) == ("a", "all")
+        metadata = file.metadata()
+    assert (metadata["own-of"], metadata["trained-at"]) == ("a", "all")
 
 
 def test_without_mu_it_is_plain_training_from_the_global_model(config: Config) -> None:
@@ -206,9 +206,9 @@ def test_a_run_s_name_that_is_a_path_is_refused(
 def run_deployed(
     made: LocalRun, data: Path, places: Path, runs: list[str], called: str = ""
 ) -> None:
-    """Every node has its own folders; ``runs`` is told what the messages call the run.
+    """Every node has its own folders; ``runs`` receives the name of the run in each message.
 
-    ``called``: what the messages that ask for a test call it instead.
+    ``called``: another name of the run in the messages that ask for a test.
     """
 
     def note(_node: int, message: Message) -> Message:

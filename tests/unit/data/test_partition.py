@@ -1,6 +1,7 @@
 """Partitions keep patients together, ignore the order, and have every label in each part."""
 
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -23,11 +24,11 @@ COHORTS = st.lists(
 
 @given(COHORTS, st.randoms())
 def test_patients_stay_together_and_order_does_not_matter(
-    cases: list[Case], random: object
+    cases: list[Case], random: Random
 ) -> None:
     parts = split_by_patient(cases, Split(test=0.3, validation=0.2))
     shuffled = list(cases)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     again = split_by_patient(shuffled, Split(test=0.3, validation=0.2))
     assert sorted(c.name for part in PARTS for c in parts[part]) == sorted(c.name for c in cases)
     where: dict[str, str] = {}

@@ -126,7 +126,7 @@ def test_predictions_are_read_from_the_file_bit_for_bit(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["site.csv"]
 
 
-class Stacks(torch.utils.data.Dataset):  # type: ignore[type-arg]
+class Stacks(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
     def __init__(self, stacks: list[torch.Tensor]) -> None:
         self.stacks = stacks
 

@@ -32,8 +32,8 @@ def test_a_case_is_the_mean_of_its_samples(tmp_path: Path) -> None:
     samples = np.arange(12, dtype=np.float32).reshape(6, 2)  # two samples a case
     path = tmp_path / "features" / "a.safetensors"
     write_features(path, samples, np.array([1, 0, 1]))
-    found, labels = read_features(path, 2)
-    assert found.tolist() == [[1, 2], [5, 6], [9, 10]]
+    features, labels = read_features(path, 2)
+    assert features.tolist() == [[1, 2], [5, 6], [9, 10]]
     assert labels.tolist() == [1, 0, 1]
     assert [p.name for p in path.parent.iterdir()] == ["a.safetensors"]
     with pytest.raises(ValueError, match="6 samples of 4 cases"):

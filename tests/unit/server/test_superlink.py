@@ -52,7 +52,7 @@ def test_nodes_are_asked_for_again(message: Message) -> None:
     assert superlink.node_ids(grid()) == {7, 8}
 
 
-def test_a_superlink_that_stays_broken_is_told(
+def test_a_superlink_that_stays_broken_is_an_error(
     message: Message, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(superlink, "PATIENCE", 0.01)
@@ -80,6 +80,6 @@ def test_a_request_that_is_wrong_is_not_repeated(
         call(grid(403, 1))
 
 
-def test_a_message_that_may_not_be_sent_is_told(message: Message) -> None:
+def test_a_message_that_may_not_be_sent_is_an_error(message: Message) -> None:
     with pytest.raises(httpx.HTTPStatusError, match="403"):
         superlink.push(grid(403, 1), message)

@@ -1,6 +1,8 @@
 """Local training: schedule, proximal and CORAL term, repeatability, and a small problem."""
 
 import math
+from dataclasses import replace
+from typing import TypedDict, Unpack
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ S0 = Training()
 CPU = torch.device("cpu")
 
 
-class Blobs(torch.utils.data.Dataset):  # type: ignore[type-arg]
+class Blobs(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
     """Two Gaussian blobs in 4 dimensions."""
 
     def __init__(self, n: int = 48, scale: float = 1.0) -> None:
@@ -42,12 +44,21 @@ def make_model() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
 
 
-def local_update(**changes: object) -> LocalUpdate:
-    values = {"first_epoch": 0, "epochs": 3, "total_epochs": 10, "seed": 1}
-    return LocalUpdate(**{**values, **changes})  # type: ignore[arg-type]
+class Changes(TypedDict, total=False):
+    first_epoch: int
+    epochs: int
+    seed: int
+    proximal_mu: float
+    fine_tune: str
+    alignment: Alignment | None
 
 
-def trained(training: Training = S0, **changes: object) -> tuple[nn.Module, float]:
+def local_update(**changes: Unpack[Changes]) -> LocalUpdate:
+    update = LocalUpdate(first_epoch=0, epochs=3, total_epochs=10, seed=1)
+    return replace(update, **changes)
+
+
+def trained(training: Training = S0, **changes: Unpack[Changes]) -> tuple[nn.Module, float]:
     model = make_model()
     return model, train(model, Blobs(), training, local_update(**changes), CPU)
 
