@@ -121,11 +121,8 @@ class _Round(Protocol[Blob]):
     total: int
 
     def encrypt(self, number: int, state: State, weight: int) -> Blob: ...
-
     def add(self, blob: Blob) -> None: ...
-
     def result(self) -> Blob: ...
-
     def decrypt(self, blob: Blob) -> State: ...
 
 
@@ -210,7 +207,6 @@ def measure(row: str, values: int, sites: int) -> dict[str, float]:
 
 
 def measure_round(one_round: _Round[Blob], values: int, sites: int) -> dict[str, float]:
-    """One round by one method."""
     clock, peak, up = _Clock(), _Peak(), 0
     exact = {n: np.zeros(s) for n, s in shapes(values).items()}
     for number, (state, weight) in enumerate(models(values, sites)):
@@ -245,8 +241,7 @@ def in_a_process(row: str, values: int, sites: int) -> dict[str, float]:
     process = subprocess.run(  # noqa: S603 - this file
         [*command, "--one", row], check=True, capture_output=True, text=True
     )
-    measured: dict[str, float] = json.loads(process.stdout.splitlines()[-1])
-    return measured
+    return dict(json.loads(process.stdout.splitlines()[-1]))
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
