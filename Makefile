@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-faults lint clean
+.PHONY: demo test test-fast test-faults lint clean
 
 demo: $(READY)  ## a federated experiment on the built-in phantom
 	$(BIN)/python run_sim.py --task phantom-covid2 --strategy local central fedavg --local-epochs 2
 
 test: $(READY) lint  ## every check
-	$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+test-fast: $(READY)  ## the tests that start no program of Flower's, in minutes
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
 
 test-faults: $(READY)  ## processes killed, disks full, sites lost: docs/faults.md
 	$(BIN)/python tests/faults/run.py --write docs/faults.md

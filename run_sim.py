@@ -27,8 +27,8 @@ from rich.console import Console
 from ucadi_flwr.errors import RecipeError, reporting_errors
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.results.experiment import read_results
-from ucadi_flwr.simulation.experiment import make_plan
 from ucadi_flwr.simulation.grid import run_experiment
+from ucadi_flwr.simulation.plan import make_plan
 from ucadi_flwr.simulation.sync_study import check_intervals, write_study
 
 STUDY_RATE = "900KB/s"

@@ -1,4 +1,4 @@
-"""Real images: found through UCADI_REAL_DATA, skipped without it, required where CI says so."""
+"""What all tests share: real images (UCADI_REAL_DATA), and which tests run in one process."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,15 @@ settings.register_profile("patient", deadline=None)  # machines are shared; time
 settings.load_profile("patient")
 
 
+ENGINE = "tests/integration/test_simulation"
+"""The files of these tests share one expensive experiment."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:  # with ``-n 2 --dist loadgroup`` a file's tests stay in one process
+        file = item.nodeid.partition("::")[0]
+        group = ENGINE if file.startswith(ENGINE) else file
+        item.add_marker(pytest.mark.xdist_group(group))
     if folder():
         return
     reason = "set UCADI_REAL_DATA to the folder of real images (xray_multisite, ct_…) to run this"

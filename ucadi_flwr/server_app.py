@@ -39,6 +39,7 @@ from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.results.layout import ExperimentFolder, RunFolder, ServerFolder
 from ucadi_flwr.server.checkpoints import Checkpoints, RunIdentity, digest_of_arrays
+from ucadi_flwr.server.round_loop import play_rounds
 from ucadi_flwr.server.strategy import UcadiStrategy
 from ucadi_flwr.training.freezing import select_trainable
 
@@ -74,6 +75,12 @@ def run(grid: Grid, config: RunConfig, folder: ServerFolder, journal: Journal) -
         )  # now, and not after the last round
     file = Path(config.server.initial) if config.server.initial else None
     initial, local, notes = initial_arrays(file, model, task, recipe, context)
+    epochs = rounds * recipe.local_epochs
+    if not config.run.rounds and epochs != task.training.epochs:
+        notes.append(
+            f"{rounds} rounds of {recipe.local_epochs} local epochs are {epochs} epochs; the task "
+            f"has {task.training.epochs}"
+        )
     for note in notes:
         journal.log(note)
     identity = RunIdentity(
@@ -110,7 +117,7 @@ def run(grid: Grid, config: RunConfig, folder: ServerFolder, journal: Journal) -
     first = array_record(initial)
     del initial  # a large model is in memory once here
     try:
-        strategy.start(grid, first, num_rounds=rounds)
+        play_rounds(strategy, grid, first, rounds)
     except BaseException:  # whatever ends it, the last good model stays if the disk takes it
         with contextlib.suppress(OSError):
             _write_models(folder, strategy, task, model, first, local)

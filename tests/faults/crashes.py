@@ -112,7 +112,7 @@ def machine_killed(folder: Path) -> Outcome:
         world.kill(*world.own_processes())
         for name in list(world.processes):
             world.forget(name)
-        assert not world.own_processes()
+        world.wait(lambda: not world.own_processes(), "the end of all processes", 20)
         state = world.status()["course"]["state"]
         assert state == "interrupted", state
         world.start_server()

@@ -16,7 +16,7 @@ from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.results.layout import ServerFolder
-from ucadi_flwr.server import cohort, replies
+from ucadi_flwr.server import replies
 
 State = dict[str, np.ndarray]
 
@@ -39,10 +39,7 @@ def replay(data: Path, strategy: str, rounds: list[list[str]], recipe: str, task
         scheme = "bfv" if sealed else ""
         config = make(strategy, scheme=scheme, recipe=recipe or None, rounds=len(rounds))
         config = config.changed(nodes=len(sites) if least else 0)
-        with (
-            patch.object(cohort, "POLL_SECONDS", 0.001),
-            patch.object(replies, "POLL_SECONDS", 0.001),
-        ):
+        with patch.object(replies, "POLL_SECONDS", 0.001):
             run(config, nodes=len(sites), fault=absent)
         assert chaos.ledger(config.server) == rounds, (chaos.ledger(config.server), rounds)
         return model(config.server, config.task, config.strategy, Path(config.key))

@@ -43,10 +43,7 @@ def play(strategy: str, folder: Path) -> dict[str, Any]:
     data = tiny.write_sites(folder / "data", SIZES)
     scheme = SCHEMES.get(strategy, "")
     made = configs(folder, data)(strategy, scheme=scheme, rounds=ROUNDS)
-    with (
-        patch("ucadi_flwr.server.cohort.POLL_SECONDS", 0.001),
-        patch("ucadi_flwr.server.replies.POLL_SECONDS", 0.001),
-    ):
+    with patch("ucadi_flwr.server.replies.POLL_SECONDS", 0.001):
         result, _ = run(made)
     states = models(made, bool(scheme))
     return {

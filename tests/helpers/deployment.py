@@ -14,7 +14,7 @@ import psutil
 from helpers import tiny
 from helpers.federation import SIZES
 from ucadi_flwr.deployment.kit import commands
-from ucadi_flwr.deployment.state import State
+from ucadi_flwr.deployment.state_folder import State
 from ucadi_flwr.processes.children import free_port, stop
 
 SECONDS = 900.0

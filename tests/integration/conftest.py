@@ -16,8 +16,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("cohort", "replies"):
-        monkeypatch.setattr(f"ucadi_flwr.server.{module}.POLL_SECONDS", 0.001)
+    monkeypatch.setattr("ucadi_flwr.server.replies.POLL_SECONDS", 0.001)
 
 
 @pytest.fixture

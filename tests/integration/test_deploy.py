@@ -57,7 +57,7 @@ def test_a_run_gives_the_model_of_the_simulation(
     task = loader.load(TaskRecipe, str(federation.task))
     strategy = loader.load(StrategyRecipe, "ucadi")
     deployed = open_sealed(out / "server" / "sealed.safetensors", task, strategy, key)
-    monkeypatch.setattr("ucadi_flwr.server.cohort.POLL_SECONDS", 0.001)
+    monkeypatch.setattr("ucadi_flwr.server.replies.POLL_SECONDS", 0.001)
     simulated = configs(tmp_path, federation.data)("ucadi", scheme="bfv", rounds=3)
     run(simulated)
     other_key = SiteKey.load(Path(simulated.key))

@@ -174,9 +174,20 @@ def test_mu_zero_is_fedavg(config: Config) -> None:
 
 
 def test_local_epochs_make_fewer_rounds(config: Config) -> None:
-    result, _ = run(config("two", recipe="local-epochs: 2", rounds=0))
+    made = config("two", recipe="local-epochs: 2", rounds=0)
+    result, _ = run(made)
     assert len(result["rounds"]) == 1
     assert all(r["epochs"] == 2 for r in result["rounds"][0]["sites"].values())
+    assert not any("the task has" in event["text"] for event in events(made, "log"))
+
+
+def test_local_epochs_that_do_not_divide_the_task_s_are_reported(config: Config) -> None:
+    made = config("three", recipe="local-epochs: 3", rounds=0)
+    result, _ = run(made)
+    assert len(result["rounds"]) == 1
+    assert "1 rounds of 3 local epochs are 3 epochs; the task has 2" in [
+        event["text"] for event in events(made, "log")
+    ]
 
 
 def test_answers_are_added_one_by_one(config: Config) -> None:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.files import atomic
-from ucadi_flwr.server.checkpoints import KEPT
+from ucadi_flwr.server.checkpoints import KEPT_CHECKPOINTS
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
@@ -85,8 +85,8 @@ def test_checkpoints_are_pruned(config: Config) -> None:
     folder = broken.server / "checkpoints"
     manifests = sorted(p.name for p in folder.glob("*.json"))
     assert manifests == ["round-00003.json", "round-00004.json"]
-    assert len(manifests) == KEPT
-    assert len(list(folder.iterdir())) == KEPT + 4  # server Adam needs every sum
+    assert len(manifests) == KEPT_CHECKPOINTS
+    assert len(list(folder.iterdir())) == KEPT_CHECKPOINTS + 4  # server Adam needs every sum
 
 
 def no_room_for_tensors(*_: object) -> None:

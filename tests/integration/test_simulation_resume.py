@@ -117,7 +117,7 @@ def test_a_killed_experiment_is_ended_by_the_next_and_resumed(
     assert not list(TMP.glob(f"{FOLDER_PREFIX}{process.pid}-*"))
     assert '"event": "resumed"' in journal.read_text()
     assert not list(cell.rglob("*.key"))
-    monkeypatch.setattr("ucadi_flwr.server.cohort.POLL_SECONDS", 0.001)
+    monkeypatch.setattr("ucadi_flwr.server.replies.POLL_SECONDS", 0.001)
     whole = federation.configs(tmp_path, tmp_path / "data")("ucadi", scheme="bfv", rounds=8)
     federation.run(whole)
     task, recipe = loader.load(TaskRecipe, whole.task), loader.load(StrategyRecipe, "ucadi")

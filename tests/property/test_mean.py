@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ucadi_flwr.aggregation.mean import MAX_PRODUCT, MAX_SITES, WeightedMean
+from ucadi_flwr.aggregation.mean import MAX_CONTRIBUTIONS, MAX_PRODUCT, WeightedMean
 from ucadi_flwr.errors import FederationError
 
 VALUES = st.floats(-1e4, 1e4, width=32).map(np.float32)
@@ -101,9 +101,9 @@ def test_extremes_do_not_overflow() -> None:
     largest = np.array([MAX_PRODUCT * (1 - 2**-20)], np.float32)
     mean = WeightedMean()
     mean.add({"w": largest}, 1)
-    mean.contributions = MAX_SITES - 1
-    mean._coarse["w"] *= MAX_SITES - 1  # as if that many had been added
-    mean.total_weight = MAX_SITES - 1
+    mean.contributions = MAX_CONTRIBUTIONS - 1
+    mean._coarse["w"] *= MAX_CONTRIBUTIONS - 1  # as if that many had been added
+    mean.total_weight = MAX_CONTRIBUTIONS - 1
     mean.add({"w": largest}, 1)
     assert mean.mean()["w"] == largest
     with pytest.raises(FederationError, match="more than 8192"):

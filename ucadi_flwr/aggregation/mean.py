@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from ucadi_flwr.errors import FederationError
 
-State = Mapping[str, NDArray[np.float32]]
+Tensors = Mapping[str, NDArray[np.float32]]
 """A model as it travels: tensor name → float32 array, parameters and float buffers."""
 
-MAX_SITES = 8192
+MAX_CONTRIBUTIONS = 8192
 """Most contributions to one mean; the integers below cannot overflow up to this number."""
 
 MAX_PRODUCT = 2.0**36
@@ -44,7 +44,7 @@ class WeightedMean:
     _coarse: dict[str, NDArray[np.int64]] = field(default_factory=dict, repr=False)
     _fine: dict[str, NDArray[np.int64]] = field(default_factory=dict, repr=False)
 
-    def add(self, state: State, weight: int) -> None:
+    def add(self, state: Tensors, weight: int) -> None:
         """Add one site's model.
 
         Args:
@@ -52,12 +52,12 @@ class WeightedMean:
             weight: n_k × E_k (examples × local epochs), above 0.
 
         Raises :class:`FederationError`, and adds nothing, on a weight that is not above 0, on a
-        value that is too large or not finite, and beyond :data:`MAX_SITES`.
+        value that is too large or not finite, and beyond :data:`MAX_CONTRIBUTIONS`.
         """
         if weight <= 0:
             raise FederationError(f"a weight of {weight} cannot be aggregated; it must be above 0")
-        if self.contributions == MAX_SITES:
-            raise FederationError(f"more than {MAX_SITES} contributions in one mean")
+        if self.contributions == MAX_CONTRIBUTIONS:
+            raise FederationError(f"more than {MAX_CONTRIBUTIONS} contributions in one mean")
         for name, values in state.items():
             largest = float(np.max(np.abs(values), initial=0.0))
             if not weight * largest < MAX_PRODUCT:  # also catches NaN

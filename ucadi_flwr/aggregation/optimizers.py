@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ucadi_flwr.aggregation.mean import State
+from ucadi_flwr.aggregation.mean import Tensors
 from ucadi_flwr.recipes.strategy import Average, FedAdam, FedAvgM
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -31,8 +31,8 @@ class Moments:
 
 def step(
     optimizer: Average | FedAvgM | FedAdam,
-    current: State,
-    mean: State,
+    current: Tensors,
+    mean: Tensors,
     moments: Moments,
     trainable: Collection[str],
 ) -> tuple[Arrays, Moments]:

@@ -11,7 +11,7 @@ from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.results.layout import ServerFolder, model_name
+from ucadi_flwr.results.layout import ServerFolder
 
 
 def open_run(
@@ -24,7 +24,7 @@ def open_run(
     """Open the model of an encrypted run with the sites' key, and show its losses and its test."""
     from ucadi_flwr.evaluation.metrics import from_counts
     from ucadi_flwr.exchange.sealed_run import open_sealed
-    from ucadi_flwr.models.files import save_model
+    from ucadi_flwr.models.files import model_name, save_model
 
     task_recipe = loader.load(TaskRecipe, task)
     strategy_recipe = loader.load(StrategyRecipe, strategy)

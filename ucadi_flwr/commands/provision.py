@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ucadi_flwr.deployment.kit import commands, layout
+from ucadi_flwr.deployment.kit import commands, file_names
 from ucadi_flwr.deployment.kit.federation import Federation
 from ucadi_flwr.errors import FederationError
 
@@ -64,13 +64,13 @@ def _print_kit(kit: Path, federation: Federation) -> None:
         print("scheme: none; the server can read every model")
     for name, site in federation.sites.items():
         print(f"Give {kit / name} to {name} only, out of band; node key {site.node.fingerprint}")
-    print(f"Give {kit / layout.SERVER} to the server's operator; it opens no model.")
-    print(f"Keep {kit / layout.AUTHORITY} here, and give it to nobody.")
+    print(f"Give {kit / file_names.SERVER} to the server's operator; it opens no model.")
+    print(f"Keep {kit / file_names.AUTHORITY} here, and give it to nobody.")
 
 
 def _print_handover(kit: Path, handover: commands.Handover, new: Sequence[str] = ()) -> None:
     for party, files in handover.items():
-        receiver = "the server" if party == layout.SERVER else party
+        receiver = "the server" if party == file_names.SERVER else party
         when = "for the first time" if party in new else f"again; changed: {', '.join(files)}"
         print(f"Give {kit / party} to {receiver} {when}")
     print("The others keep the files that they have.")

@@ -27,7 +27,7 @@ from typing import Literal, get_args
 
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.files.csv_reader import Offence, Table, is_plain, listed, quote, read_table
-from ucadi_flwr.files.limits import HEADER_BYTES, MANIFEST_BYTES
+from ucadi_flwr.limits import HEADER_BYTES, MANIFEST_BYTES
 
 SUFFIXES = (".nii.gz", ".nii", ".png", ".jpg", ".jpeg")
 Part = Literal["train", "validation", "test"]

@@ -18,7 +18,7 @@ from pydicom.config import IGNORE
 from pydicom.uid import UID, CTImageStorage
 
 from ucadi_flwr.errors import DataError
-from ucadi_flwr.files.limits import DICOM_FILE_BYTES, VOXELS
+from ucadi_flwr.limits import DICOM_FILE_BYTES, VOXELS
 
 MIN_SLICES = 40
 """A series with fewer slices is excluded (S0)."""

@@ -33,7 +33,7 @@ from PIL import Image
 from ucadi_flwr.data.dicom import read_volume
 from ucadi_flwr.data.sampling import SampleSlicesd, StackSamplesd
 from ucadi_flwr.errors import DataError, RecipeError
-from ucadi_flwr.files.limits import VOXELS
+from ucadi_flwr.limits import VOXELS
 from ucadi_flwr.recipes.task import Augmentation, CtVolume, GreyImage, OversamplingTransform
 
 KEY = "image"

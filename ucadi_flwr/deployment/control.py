@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ucadi_flwr.deployment.state import State
+from ucadi_flwr.deployment.state_folder import State
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.processes.children import flower_environment
 

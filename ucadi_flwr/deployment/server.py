@@ -8,7 +8,7 @@ from pathlib import Path
 from ucadi_flwr.deployment import health, roster
 from ucadi_flwr.deployment.control import Control
 from ucadi_flwr.deployment.kit.kits import ServerKit
-from ucadi_flwr.deployment.state import State, open_state
+from ucadi_flwr.deployment.state_folder import State, open_state
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.processes.children import Children, flower_environment, last_line
 

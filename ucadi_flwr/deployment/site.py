@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ucadi_flwr.deployment.kit import layout
+from ucadi_flwr.deployment.kit import file_names
 from ucadi_flwr.deployment.kit.kits import SiteKit
 from ucadi_flwr.deployment.node_log import NodeLog
-from ucadi_flwr.deployment.state import State, open_state
+from ucadi_flwr.deployment.state_folder import State, open_state
 from ucadi_flwr.errors import DataError, FederationError
 from ucadi_flwr.processes.children import Children, flower_environment, free_port
 
-POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 STEADY_SECONDS = 120.0
@@ -59,7 +59,7 @@ def supervise(
                 say_event(f"node started for {kit.address}, process {process.pid}")
                 while (status := process.poll()) is None:
                     _say_all(log, say_event)
-                    time.sleep(POLL_SECONDS)
+                    time.sleep(_POLL_SECONDS)
                 _say_all(log, say_event)
                 children.end(process)
                 wait = backoff.next_wait(time.monotonic() - begin)
@@ -80,7 +80,7 @@ def node_settings(
         "memory-dir": str(state.memory),
     }
     if kit.key is not None:
-        settings["key"] = str(kit.folder / layout.ENCRYPTION_KEY)
+        settings["key"] = str(kit.folder / file_names.ENCRYPTION_KEY)
     if threads is not None:
         settings["threads"] = threads
     return settings

@@ -12,7 +12,7 @@ from ucadi_flwr.deployment.control import Control, Node
 from ucadi_flwr.deployment.kit.kits import ServerKit
 from ucadi_flwr.deployment.last_run import LastRun, RunProgress
 from ucadi_flwr.deployment.roster import Roster
-from ucadi_flwr.deployment.state import open_state
+from ucadi_flwr.deployment.state_folder import open_state
 from ucadi_flwr.errors import FederationError
 
 

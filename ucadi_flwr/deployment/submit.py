@@ -10,10 +10,10 @@ from pathlib import Path
 
 from ucadi_flwr.deployment import last_run
 from ucadi_flwr.deployment.control import CONNECTION, Control
-from ucadi_flwr.deployment.kit import layout
+from ucadi_flwr.deployment.kit import file_names
 from ucadi_flwr.deployment.kit.kits import ServerKit
 from ucadi_flwr.deployment.last_run import LastRun
-from ucadi_flwr.deployment.state import open_state
+from ucadi_flwr.deployment.state_folder import open_state
 from ucadi_flwr.errors import FederationError, RecipeError, UcadiError
 from ucadi_flwr.processes.children import Children, flower_environment, last_line
 from ucadi_flwr.processes.flower_app import manifest
@@ -154,7 +154,7 @@ def prepare_run(kit: ServerKit, request: RunRequest) -> tuple[RunConfig, int]:
             out=str(out),
             name="",
             nodes=request.sites or members,
-            context="" if scheme == NO_KEY.scheme else str(kit.folder / layout.SERVER_CONTEXT),
+            context="" if scheme == NO_KEY.scheme else str(kit.folder / file_names.SERVER_CONTEXT),
             initial=str(request.initial.resolve()) if request.initial else "",
             resume=request.resume,
             bandwidth=0,

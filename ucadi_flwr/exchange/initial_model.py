@@ -23,7 +23,7 @@ from ucadi_flwr.recipes.task import TaskRecipe
 SEALED = "sealed"
 """The only array of a model that is not in clear: (bytes,), uint8."""
 
-Arrays = Mapping[str, NDArray[Any]]
+TravellingArrays = Mapping[str, NDArray[Any]]
 
 
 def load_initial_model(path: Path, model: nn.Module, task: TaskRecipe) -> list[str]:
@@ -63,7 +63,7 @@ def initial_arrays(
     task: TaskRecipe,
     recipe: StrategyRecipe,
     context: ServerContext,
-) -> tuple[Arrays, State, list[str]]:
+) -> tuple[TravellingArrays, State, list[str]]:
     """The arrays that travel first, the initial values of those that never do, and notes.
 
     ``model`` is the seed's; without encryption a file is loaded into it. Under encryption a file
@@ -89,7 +89,7 @@ def as_arrays(blob: bytes) -> dict[str, NDArray[Any]]:
 
 
 def read_initial_model(
-    arrays: Arrays, key: SiteKey | None, shapes: Mapping[str, tuple[int, ...]]
+    arrays: TravellingArrays, key: SiteKey | None, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, NDArray[np.float32]]:
     """The model, checked against the network's shapes.
 

@@ -22,7 +22,7 @@ from ucadi_flwr.exchange.agreement import Agreement, Purpose, mean_loss, parse_n
 from ucadi_flwr.exchange.global_model import GlobalModel, replay_rounds
 from ucadi_flwr.exchange.initial_model import read_initial_model
 from ucadi_flwr.files.atomic import replacing
-from ucadi_flwr.files.limits import SEALED_RUN_BYTES
+from ucadi_flwr.limits import SEALED_RUN_BYTES
 from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.models.parts import local_tensor_names, merge, split
 from ucadi_flwr.models.state import read_state, trainable_names

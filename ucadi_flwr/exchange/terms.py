@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.files.limits import MULTIPLIERS_CHARACTERS
+from ucadi_flwr.limits import MULTIPLIERS_CHARACTERS
 from ucadi_flwr.recipes.base import kebab
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]

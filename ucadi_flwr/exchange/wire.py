@@ -11,7 +11,7 @@ from flwr.app import Array, ArrayRecord, RecordDict
 from numpy.typing import NDArray
 
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.files.limits import MULTIPLIERS_CHARACTERS
+from ucadi_flwr.limits import MULTIPLIERS_CHARACTERS
 
 _HEADER_CHARACTERS = 10_000  # of an array's header, as NumPy's own default
 _PLAIN_KINDS = "biuf"  # of dtypes: boolean, integers, floating point

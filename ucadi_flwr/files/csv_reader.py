@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ucadi_flwr.errors import DataError
-from ucadi_flwr.files.limits import TEXT_CHARACTERS
+from ucadi_flwr.limits import TEXT_CHARACTERS
 
 SHOWN_OFFENCES = 3
 """Number of lines that one error names; it counts the others."""
@@ -74,7 +74,7 @@ def read_table(
 
     Args:
         path: the file.
-        limit: its largest size in bytes (:mod:`ucadi_flwr.files.limits`).
+        limit: its largest size in bytes (:mod:`ucadi_flwr.limits`).
         remedy: what to do where the file cannot be read.
         check_columns: raises :class:`DataError` for a wrong header, before rows are read.
         fold_case: whether column names are converted to lower case first.

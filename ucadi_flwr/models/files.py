@@ -16,7 +16,15 @@ from ucadi_flwr.models.state import read_state, write_state
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.recipes.task import TaskRecipe
-from ucadi_flwr.results.layout import model_name
+
+
+def model_name(trained_at: str) -> str:
+    """File name of a trained model: of all sites, or of the one site that trained it.
+
+    >>> model_name("north")
+    'model-north.safetensors'
+    """
+    return "model.safetensors" if trained_at == ALL_SITES else f"model-{trained_at}.safetensors"
 
 
 def save_model(

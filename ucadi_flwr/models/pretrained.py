@@ -15,10 +15,10 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from ucadi_flwr.errors import DataError
-from ucadi_flwr.files.limits import MODEL_FILE_BYTES
+from ucadi_flwr.limits import MODEL_FILE_BYTES
 from ucadi_flwr.models.parts import in_layers
 
-COLOURS = 3
+COLOUR_CHANNELS = 3
 PREFIX = "module."  # of every name if torch's DataParallel saved the state
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -158,7 +158,7 @@ def _fitted(path: Path, name: str, values: Tensor, target: Tensor, grey_stem: bo
     if values.dtype not in FLOATS or values.layout != torch.strided or not values.is_cpu:
         raise DataError(f"{path}: tensor '{name}' is no plain array of floating-point numbers")
     shape = target.shape
-    coloured = torch.Size((shape[0], COLOURS, *shape[2:])) if grey_stem else shape
+    coloured = torch.Size((shape[0], COLOUR_CHANNELS, *shape[2:])) if grey_stem else shape
     if values.shape not in (shape, coloured):
         raise DataError(
             f"{path}: tensor '{name}' is {tuple(values.shape)}, and {tuple(shape)} in the network"

@@ -15,7 +15,7 @@ from typing import Self
 
 import psutil
 
-from ucadi_flwr.files.limits import LOG_BYTES
+from ucadi_flwr.limits import LOG_BYTES
 
 GRACE_SECONDS = 20.0
 """A SuperNode that is asked to end informs the server first, and may wait for the reply."""

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 from ucadi_flwr.errors import ProtectionError
 from ucadi_flwr.files import atomic
-from ucadi_flwr.files.limits import KEY_FILE_BYTES
+from ucadi_flwr.limits import KEY_FILE_BYTES
 from ucadi_flwr.protection.frame import ID_BYTES
 from ucadi_flwr.protection.kdf import derive
 from ucadi_flwr.protection.scheme.ciphertexts import new_secret

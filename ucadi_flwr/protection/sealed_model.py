@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ucadi_flwr.errors import ProtectionError
-from ucadi_flwr.files.limits import SEALED_HEADER_BYTES
+from ucadi_flwr.limits import SEALED_HEADER_BYTES
 from ucadi_flwr.protection.encoding.layout import Layout
 from ucadi_flwr.protection.frame import ID_BYTES
 from ucadi_flwr.protection.keys import SiteKey

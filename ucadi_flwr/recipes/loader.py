@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from ucadi_flwr.errors import RecipeError
-from ucadi_flwr.files.limits import RECIPE_BYTES, RECIPE_DEPTH
+from ucadi_flwr.limits import RECIPE_BYTES, RECIPE_DEPTH
 from ucadi_flwr.recipes.base import kebab
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.recipes.task import TaskRecipe

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ucadi_flwr.files.limits import RECIPE_LAYERS
+from ucadi_flwr.limits import RECIPE_LAYERS
 from ucadi_flwr.recipes.base import Name, StrictSection
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.results.experiment import Cell, RecipeRef, Results
 
-PARTS: tuple[Literal["train", "validation", "test"], ...] = ("train", "validation", "test")
+SPLIT_NAMES: tuple[Literal["train", "validation", "test"], ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def case_counts(results: Results) -> dict[str, list[CaseCounts]]:
     """Site → one row for each part. The sum over sites is last, under :data:`ALL_SITES`."""
     names = [*sorted(results.sites), ALL_SITES]
     table: dict[str, list[CaseCounts]] = {name: [] for name in names}
-    for part in PARTS:
+    for part in SPLIT_NAMES:
         counts = [
             [getattr(results.sites[site], part).get(name, 0) for name in results.task.classes]
             for site in names[:-1]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.evaluation.metrics import TestMeasures
 from ucadi_flwr.files.atomic import replacing
-from ucadi_flwr.files.limits import RESULTS_BYTES
+from ucadi_flwr.limits import RESULTS_BYTES
 from ucadi_flwr.results.rounds import RoundRecord
 
 Document = TypeVar("Document", bound="Part")

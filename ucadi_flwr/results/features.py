@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.files.atomic import replacing
-from ucadi_flwr.files.limits import FEATURES_BYTES
+from ucadi_flwr.limits import FEATURES_BYTES
 
 MAX_CASES = 500
 """Of a site's test; of more, as many are drawn."""

@@ -18,15 +18,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ucadi_flwr.recipes.base import ALL_SITES
-
 CSV = ".csv"
 TENSORS = ".safetensors"
-
-
-def model_name(trained_at: str) -> str:
-    """File name of a trained model: of all sites, or of the one site that trained it."""
-    return f"model{TENSORS}" if trained_at == ALL_SITES else f"model-{trained_at}{TENSORS}"
 
 
 @dataclass(frozen=True)

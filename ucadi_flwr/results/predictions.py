@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.files.atomic import replacing
 from ucadi_flwr.files.csv_reader import quote, read_table
-from ucadi_flwr.files.limits import PREDICTIONS_BYTES
+from ucadi_flwr.limits import PREDICTIONS_BYTES
 
 _TOLERANCE = 1e-6  # of the sum of a case's probabilities
 

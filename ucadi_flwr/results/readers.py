@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.files.csv_reader import Table, is_plain, listed, quote, read_table, some
-from ucadi_flwr.files.limits import READERS_BYTES
+from ucadi_flwr.limits import READERS_BYTES
 
 COLUMNS = ("case", "reader", "call")
 _YES_NO = {"yes": True, "no": False}

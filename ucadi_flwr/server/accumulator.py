@@ -12,7 +12,7 @@ from ucadi_flwr.errors import FederationError
 from ucadi_flwr.evaluation.counts import Counts
 from ucadi_flwr.exchange.agreement import Agreement, Purpose
 from ucadi_flwr.exchange.wire import blob, read_multipliers
-from ucadi_flwr.files.limits import SITE_TEXT_CHARACTERS
+from ucadi_flwr.limits import SITE_TEXT_CHARACTERS
 from ucadi_flwr.protection.keys import ServerContext
 from ucadi_flwr.protection.protect import ContributionSum, make_sum
 from ucadi_flwr.recipes.base import ALL_SITES

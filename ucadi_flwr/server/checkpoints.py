@@ -20,11 +20,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.exchange.agreement import parse_name
 from ucadi_flwr.files.atomic import replacing
-from ucadi_flwr.files.limits import CHECKPOINT_MANIFEST_BYTES
+from ucadi_flwr.limits import CHECKPOINT_MANIFEST_BYTES
 from ucadi_flwr.results.rounds import RoundRecord
-from ucadi_flwr.server.state import RunState
+from ucadi_flwr.server.run_state import RunState
 
-KEPT = 2
+KEPT_CHECKPOINTS = 2
 """So many rounds can be gone back to; what is older is removed."""
 
 _MANIFEST = re.compile(r"round-([0-9]{5})\.json")
@@ -126,8 +126,8 @@ class Checkpoints:
     def save(self, state: RunState) -> None:
         """Write the checkpoint of the newest round; checkpoints of later rounds are removed.
 
-        Of earlier ones :data:`KEPT` stay. Raises :class:`FederationError` if the disk does not take
-        it; the one before stays.
+        Of earlier ones :data:`KEPT_CHECKPOINTS` stay. Raises :class:`FederationError` if the disk
+        does not take it; the one before stays.
         """
         if not state.rounds:
             self.clear()
@@ -203,10 +203,10 @@ class Checkpoints:
         if not self.folder.is_dir():
             return
         manifests = self._manifests()
-        for path in manifests[:-KEPT]:
+        for path in manifests[:-KEPT_CHECKPOINTS]:
             path.unlink()
         needed = set[str]()
-        for path in manifests[-KEPT:]:
+        for path in manifests[-KEPT_CHECKPOINTS:]:
             needed |= _named(_read(path))
         for path in self.folder.iterdir():
             if re.fullmatch(r"[0-9a-f]{64}(\.partial)?", path.name) and path.name not in needed:

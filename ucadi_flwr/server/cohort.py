@@ -9,12 +9,12 @@ from flwr.serverapp import Grid
 
 from ucadi_flwr.errors import FederationError, UcadiError
 from ucadi_flwr.exchange.terms import RunTerms
-from ucadi_flwr.files.limits import EXAMPLES
+from ucadi_flwr.limits import EXAMPLES
 from ucadi_flwr.recipes.base import check_site_name
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.results.journal import Journal
-from ucadi_flwr.server import superlink
-from ucadi_flwr.server.replies import POLL_SECONDS, Reply, SiteFailure, exchange, failure_of
+from ucadi_flwr.server import replies, superlink
+from ucadi_flwr.server.replies import Reply, SiteFailure, exchange, failure_of
 
 REGISTRATION_SECONDS = 300.0
 """How long a node may take to say which site it is, or its weight; its process imports PyTorch."""
@@ -50,7 +50,7 @@ class Cohort:
                 lost = self.register_new_nodes(grid)
                 if not lost or late or time.monotonic() >= deadline:
                     break
-            time.sleep(POLL_SECONDS)
+            time.sleep(replies.POLL_SECONDS)
         present = [site for _, site in self.present(grid)]
         if len(present) < quorum:
             raise FederationError(
@@ -77,7 +77,7 @@ class Cohort:
             present = [site for _, site in self.present(grid) if site not in without]
             if len(present) >= quorum or time.monotonic() >= deadline:
                 return len(present) >= quorum
-            time.sleep(POLL_SECONDS)
+            time.sleep(replies.POLL_SECONDS)
 
     def register_new_nodes(self, grid: Grid) -> bool:
         """Ask new nodes which site they are; two nodes cannot be the same site.

@@ -9,7 +9,7 @@ from ucadi_flwr.exchange.wire import size
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.server.cohort import Member
-from ucadi_flwr.server.state import RunState
+from ucadi_flwr.server.run_state import RunState
 
 _SUMMED = ("initial", "sums", "weights", "sealed")
 

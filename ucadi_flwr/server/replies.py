@@ -10,7 +10,7 @@ from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
 from ucadi_flwr.errors import UcadiError
-from ucadi_flwr.files.limits import REASON_CHARACTERS
+from ucadi_flwr.limits import REASON_CHARACTERS
 from ucadi_flwr.server import superlink
 
 POLL_SECONDS = 0.2

@@ -3,7 +3,7 @@
 Its four hooks are one round: who takes part, what each site is sent, how the replies are summed,
 and when the round counts. Replies are added as they arrive, unread, in constant memory and in any
 order; a site that fails or is late is named and left out of the round, and asked again in the next.
-The loop over rounds is :mod:`ucadi_flwr.server.round_loop`.
+They work under Flower's own loop (``start``); ours is :mod:`ucadi_flwr.server.round_loop`.
 """
 
 import json
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Result, Strategy
+from flwr.serverapp.strategy import Strategy
 
 from ucadi_flwr.errors import FederationError, QuorumError, UcadiError
 from ucadi_flwr.evaluation.counts import Counts
@@ -20,12 +20,11 @@ from ucadi_flwr.exchange.agreement import Agreement, name_of
 from ucadi_flwr.exchange.global_model import has_memory
 from ucadi_flwr.exchange.terms import RunTerms, TestTerms, TrainTerms, WeightTerms
 from ucadi_flwr.exchange.wire import blob_record
-from ucadi_flwr.files.limits import SITE_TEXT_CHARACTERS
+from ucadi_flwr.limits import SITE_TEXT_CHARACTERS
 from ucadi_flwr.protection.keys import ServerContext
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.results.rounds import RoundRecord
-from ucadi_flwr.server import round_loop
 from ucadi_flwr.server.accumulator import Accumulator, counts_of
 from ucadi_flwr.server.cohort import Cohort, Member
 from ucadi_flwr.server.cost_estimate import measure
@@ -37,9 +36,12 @@ from ucadi_flwr.server.messages import (
     trained_by,
 )
 from ucadi_flwr.server.replies import Reply, SiteFailure
+from ucadi_flwr.server.run_state import RunState
 from ucadi_flwr.server.selection import choose
-from ucadi_flwr.server.state import RunState
 from ucadi_flwr.server.weights import WeightSum, exchange_weights
+
+MAX_ATTEMPTS = 8
+"""A round whose values fit no range after so many attempts belongs to a model that diverged."""
 
 
 class UcadiStrategy(Strategy):
@@ -77,7 +79,7 @@ class UcadiStrategy(Strategy):
         self.record = self.state.rounds[-1] if self.state.rounds else RoundRecord(round=0)
         self.tests: dict[str, dict[str, Counts]] = {}
         self.failed = set[str]()
-        self._first_attempt = starts * round_loop.MAX_ATTEMPTS
+        self._first_attempt = starts * MAX_ATTEMPTS
         self._initial: ArrayRecord | None = None
         self._opened: dict[str, int] = {}
         self._weights: WeightSum | None = None
@@ -195,23 +197,6 @@ class UcadiStrategy(Strategy):
         confusion = np.sum([counts.confusion for counts in tested.values()], axis=0)
         right, n = int(np.trace(confusion)), int(confusion.sum())
         return MetricRecord({"accuracy": right / n, "num-examples": n})
-
-    def start(
-        self,
-        grid: Grid,
-        initial_arrays: ArrayRecord,
-        num_rounds: int = 3,
-        timeout: float | None = None,
-        train_config: ConfigRecord | None = None,
-        evaluate_config: ConfigRecord | None = None,
-        evaluate_fn: object = None,
-    ) -> Result:
-        """Run the rounds, then test every model at every site (:mod:`server.round_loop`).
-
-        ``timeout`` (seconds) is the recipe's ``round-timeout`` unless given; configs are not used.
-        """
-        seconds = self.recipe.round_timeout if timeout is None else timeout
-        return round_loop.run(self, grid, initial_arrays, num_rounds, seconds)
 
     @property
     def exchange(self) -> str:

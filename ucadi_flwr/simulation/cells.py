@@ -27,7 +27,7 @@ from ucadi_flwr.results.experiment import Cell, RecipeRef
 from ucadi_flwr.results.layout import RunFolder, SitesFolder
 from ucadi_flwr.results.predictions import read_predictions
 from ucadi_flwr.simulation.engine import Engine, Resources
-from ucadi_flwr.simulation.experiment import ExperimentPlan, Run
+from ucadi_flwr.simulation.plan import ExperimentPlan, Run
 
 
 def run_cell(

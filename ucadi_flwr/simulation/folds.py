@@ -17,7 +17,7 @@ from ucadi_flwr.recipes.strategy import StrategyRecipe
 from ucadi_flwr.results.experiment import Cell, Fold
 from ucadi_flwr.results.predictions import read_predictions
 from ucadi_flwr.simulation.cells import exact_measures
-from ucadi_flwr.simulation.experiment import ExperimentPlan
+from ucadi_flwr.simulation.plan import ExperimentPlan
 from ucadi_flwr.site.client import SiteClient
 
 

@@ -31,7 +31,7 @@ from ucadi_flwr.simulation import folds, resume
 from ucadi_flwr.simulation.cells import run_cell
 from ucadi_flwr.simulation.engine import Engine
 from ucadi_flwr.simulation.environment import describe_environment
-from ucadi_flwr.simulation.experiment import ExperimentPlan
+from ucadi_flwr.simulation.plan import ExperimentPlan
 
 
 def run_experiment(plan: ExperimentPlan) -> Path:

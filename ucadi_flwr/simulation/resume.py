@@ -3,7 +3,7 @@
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.results.experiment import Cell, Results, read_results
-from ucadi_flwr.simulation.experiment import ExperimentPlan
+from ucadi_flwr.simulation.plan import ExperimentPlan
 
 
 def finished_cells(plan: ExperimentPlan, expected: Results) -> dict[tuple[str, int], Cell]:

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.files.atomic import replacing
 
-KEPT = 2
+KEPT_ROUNDS = 2
 """Rounds: a round may be repeated, and must start as it did the first time."""
 
 
@@ -32,7 +32,7 @@ class LocalTensors:
         with replacing(self._file(server_round)) as partial:
             save_file(plain, partial)
         former = [number for number in self._rounds() if number <= server_round]
-        for number in set(self._rounds()) - set(former[-KEPT:]):
+        for number in set(self._rounds()) - set(former[-KEPT_ROUNDS:]):
             self._file(number).unlink()
 
     def after(self, server_round: int) -> dict[str, NDArray[np.float32]]:

@@ -91,7 +91,7 @@ def test_ctrl_c_prints_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_key_holder_opens_an_encrypted_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ucadi_flwr.server.cohort.POLL_SECONDS", 0.001)
+    monkeypatch.setattr("ucadi_flwr.server.replies.POLL_SECONDS", 0.001)
     data = tiny.write_sites(tmp_path / "data", {"a": 8, "b": 8, "c": 8})
     config = federation.configs(tmp_path, data)("ucadi", scheme="bfv", rounds=2)
     federation.run(config)

@@ -17,7 +17,7 @@ from ucadi_flwr.deployment.kit import commands
 from ucadi_flwr.deployment.kit.kits import ServerKit
 from ucadi_flwr.deployment.last_run import LastRun
 from ucadi_flwr.deployment.roster import RosterEntry
-from ucadi_flwr.deployment.state import State
+from ucadi_flwr.deployment.state_folder import State
 from ucadi_flwr.processes.children import free_port
 
 

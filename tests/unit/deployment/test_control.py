@@ -10,7 +10,7 @@ from ucadi_flwr.deployment.control import Control, Node, parse_node_id, parse_no
 from ucadi_flwr.deployment.kit.kits import ServerKit
 from ucadi_flwr.deployment.roster import RosterEntry
 from ucadi_flwr.deployment.server import local_address, superlink_command, update_registrations
-from ucadi_flwr.deployment.state import State, open_state
+from ucadi_flwr.deployment.state_folder import State, open_state
 from ucadi_flwr.deployment.status import site_rows
 from ucadi_flwr.errors import FederationError
 

@@ -17,7 +17,7 @@ from ucadi_flwr.deployment.kit import commands
 from ucadi_flwr.deployment.last_run import LastRun
 from ucadi_flwr.deployment.server import serve
 from ucadi_flwr.deployment.site import supervise
-from ucadi_flwr.deployment.state import State
+from ucadi_flwr.deployment.state_folder import State
 from ucadi_flwr.deployment.status import read_status
 from ucadi_flwr.deployment.submit import RunRequest, submit_run
 from ucadi_flwr.errors import DataError, FederationError

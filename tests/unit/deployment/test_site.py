@@ -15,7 +15,7 @@ from ucadi_flwr.deployment.site import (
     node_settings,
     supernode_command,
 )
-from ucadi_flwr.deployment.state import State
+from ucadi_flwr.deployment.state_folder import State
 from ucadi_flwr.errors import FederationError
 
 

@@ -3,7 +3,7 @@
 import pytest
 from flwr.app import Error, Message, RecordDict
 
-from ucadi_flwr.files.limits import REASON_CHARACTERS
+from ucadi_flwr.limits import REASON_CHARACTERS
 from ucadi_flwr.server.replies import _reason
 
 

@@ -15,8 +15,8 @@ from ucadi_flwr.results.experiment import Cell, Fold, Model, RecipeRef
 from ucadi_flwr.results.layout import RunFolder
 from ucadi_flwr.results.predictions import read_predictions
 from ucadi_flwr.simulation import folds
-from ucadi_flwr.simulation.experiment import make_plan
 from ucadi_flwr.simulation.grid import open_plan_sites
+from ucadi_flwr.simulation.plan import make_plan
 from ucadi_flwr.site.client import SiteClient
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ucadi_flwr.deployment.kit import federation as changes
-from ucadi_flwr.deployment.kit import files, layout
+from ucadi_flwr.deployment.kit import file_names, files
 from ucadi_flwr.deployment.kit.address import Address
 from ucadi_flwr.deployment.kit.federation import Federation
 from ucadi_flwr.deployment.kit.render import render, write
@@ -57,7 +57,7 @@ def _change(kit: Path, change: Callable[[Federation], Federation]) -> Handover:
     with files.changed_kit(kit) as stage:
         changed = change(read(kit))
         write(render(changed), stage)
-        return _differences(kit, stage, (layout.SERVER, *changed.sites))
+        return _differences(kit, stage, (file_names.SERVER, *changed.sites))
 
 
 def _differences(old: Path, new: Path, parties: Iterable[str]) -> Handover:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.files import atomic
-from ucadi_flwr.files.limits import KIT_FILE_BYTES
+from ucadi_flwr.limits import KIT_FILE_BYTES
 
 
 def create(path: Path, content: bytes, *, private: bool = False) -> None:

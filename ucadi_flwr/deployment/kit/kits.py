@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ucadi_flwr.deployment.kit import files, layout
+from ucadi_flwr.deployment.kit import file_names, files
 from ucadi_flwr.deployment.kit.address import Address
 from ucadi_flwr.deployment.kit.certificates import (
     CertifiedKey,
@@ -15,7 +15,7 @@ from ucadi_flwr.deployment.kit.certificates import (
     parse_certificate,
 )
 from ucadi_flwr.deployment.kit.node_keys import NodeKey, fingerprint
-from ucadi_flwr.deployment.kit.settings import ServerSettings, SiteSettings, key_id_text, load
+from ucadi_flwr.deployment.kit.settings import ServerKitSettings, SiteKitSettings, key_id_text, load
 from ucadi_flwr.errors import FederationError
 from ucadi_flwr.protection.keys import NO_KEY, ServerContext, SiteKey
 
@@ -55,38 +55,38 @@ class ServerKit:
         damaged, expired or of another hand-over, and on any secret key but the server's own.
         """
         folder, now = folder.resolve(), now or datetime.now(UTC)
-        settings = load(ServerSettings, folder / layout.SETTINGS)
+        settings = load(ServerKitSettings, folder / file_names.SETTINGS)
         _refuse_secrets(folder)
-        authority_file = folder / layout.AUTHORITY_CERTIFICATE
+        authority_file = folder / file_names.AUTHORITY_CERTIFICATE
         authority = parse_certificate(files.read(authority_file), str(authority_file))
         check_authority(authority, now, str(authority_file))
-        path = folder / layout.SERVER_CERTIFICATE
-        secret = files.read(folder / layout.SERVER_KEY, private=True)
-        server = CertifiedKey.parse(files.read(path), secret, str(folder / layout.SERVER_KEY))
+        path = folder / file_names.SERVER_CERTIFICATE
+        secret = files.read(folder / file_names.SERVER_KEY, private=True)
+        server = CertifiedKey.parse(files.read(path), secret, str(folder / file_names.SERVER_KEY))
         check_server(server.certificate, authority, settings.address.host, now, str(path))
         return cls(
             folder=folder,
             address=settings.address,
-            context=_context(folder / layout.SERVER_CONTEXT, settings),
+            context=_context(folder / file_names.SERVER_CONTEXT, settings),
             expires=server.expires,
-            node_keys=_node_keys(folder / layout.NODE_KEYS, settings),
-            revoked=_revoked(folder / layout.REVOKED),
+            node_keys=_node_keys(folder / file_names.NODE_KEYS, settings),
+            revoked=_revoked(folder / file_names.REVOKED),
         )
 
     @property
     def authority(self) -> Path:
         """Flower's ``--ssl-ca-certfile``."""
-        return self.folder / layout.AUTHORITY_CERTIFICATE
+        return self.folder / file_names.AUTHORITY_CERTIFICATE
 
     @property
     def certificate(self) -> Path:
         """Flower's ``--ssl-certfile``."""
-        return self.folder / layout.SERVER_CERTIFICATE
+        return self.folder / file_names.SERVER_CERTIFICATE
 
     @property
     def key(self) -> Path:
         """Flower's ``--ssl-keyfile``; secret."""
-        return self.folder / layout.SERVER_KEY
+        return self.folder / file_names.SERVER_KEY
 
 
 @dataclass(frozen=True)
@@ -117,31 +117,31 @@ class SiteKit:
         damaged, expired or of another hand-over, and on a secret that others may read.
         """
         folder, now = folder.resolve(), now or datetime.now(UTC)
-        settings = load(SiteSettings, folder / layout.SETTINGS)
-        path = folder / layout.AUTHORITY_CERTIFICATE
+        settings = load(SiteKitSettings, folder / file_names.SETTINGS)
+        path = folder / file_names.AUTHORITY_CERTIFICATE
         authority = parse_certificate(files.read(path), str(path))
         check_authority(authority, now, str(path))
         if digest(authority) != settings.authority:
             raise _mixed(path)
-        path = folder / layout.NODE_KEY
+        path = folder / file_names.NODE_KEY
         node = NodeKey.parse(files.read(path, private=True), str(path))
         if node.fingerprint != settings.node_key:
             raise _mixed(path)
-        key = _encryption_key(folder / layout.ENCRYPTION_KEY, settings)
+        key = _encryption_key(folder / file_names.ENCRYPTION_KEY, settings)
         return cls(folder, settings.site, settings.address, key)
 
     @property
     def authority(self) -> Path:
         """Flower's ``--root-certificates``."""
-        return self.folder / layout.AUTHORITY_CERTIFICATE
+        return self.folder / file_names.AUTHORITY_CERTIFICATE
 
     @property
     def node_key(self) -> Path:
         """Flower's ``--auth-supernode-private-key``; secret."""
-        return self.folder / layout.NODE_KEY
+        return self.folder / file_names.NODE_KEY
 
 
-def _context(path: Path, settings: ServerSettings) -> ServerContext:
+def _context(path: Path, settings: ServerKitSettings) -> ServerContext:
     if settings.scheme == NO_KEY.scheme:
         return NO_KEY
     context = ServerContext.load(path)
@@ -150,7 +150,7 @@ def _context(path: Path, settings: ServerSettings) -> ServerContext:
     return context
 
 
-def _encryption_key(path: Path, settings: SiteSettings) -> SiteKey | None:
+def _encryption_key(path: Path, settings: SiteKitSettings) -> SiteKey | None:
     if settings.scheme == NO_KEY.scheme:
         return None
     key = SiteKey.load(path)
@@ -159,7 +159,7 @@ def _encryption_key(path: Path, settings: SiteSettings) -> SiteKey | None:
     return key
 
 
-def _node_keys(folder: Path, settings: ServerSettings) -> dict[str, Path]:
+def _node_keys(folder: Path, settings: ServerKitSettings) -> dict[str, Path]:
     keys = {name: folder / f"{name}.pub" for name in settings.sites}
     for path in sorted({*folder.glob("*.pub"), *keys.values()}):
         expected = settings.sites.get(path.stem)
@@ -190,7 +190,7 @@ def _refuse_secrets(folder: Path) -> None:
 def _files(folder: Path) -> Iterator[Path]:
     """Every file except the server's own private key."""
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path != folder / layout.SERVER_KEY:
+        if path.is_file() and path != folder / file_names.SERVER_KEY:
             yield path
 
 

@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from ucadi_flwr.deployment.kit import files, layout, readme
+from ucadi_flwr.deployment.kit import file_names, files, readme
 from ucadi_flwr.deployment.kit.certificates import digest
 from ucadi_flwr.deployment.kit.federation import Federation
 from ucadi_flwr.deployment.kit.node_keys import fingerprint
 from ucadi_flwr.deployment.kit.settings import (
     Register,
-    ServerSettings,
-    SiteSettings,
+    ServerKitSettings,
+    SiteKitSettings,
     dump,
     key_id_text,
 )
@@ -25,7 +25,7 @@ Folder = dict[str, Writer]
 
 def render(federation: Federation) -> Folder:
     """Every file of the kit; a file whose content did not change is the same to the byte."""
-    parties = {layout.SERVER: _server(federation), layout.AUTHORITY: _authority(federation)}
+    parties = {file_names.SERVER: _server(federation), file_names.AUTHORITY: _authority(federation)}
     parties |= {name: _site(federation, name) for name in federation.sites}
     return {
         f"{party}/{name}": writer
@@ -46,29 +46,29 @@ def write(kit: Mapping[str, Writer], folder: Path) -> None:
 def _server(federation: Federation) -> Folder:
     nodes = {name: site.node for name, site in federation.sites.items()}
     prints = {name: node.fingerprint for name, node in nodes.items()}
-    settings = ServerSettings.model_validate({**_common(federation, "server"), "sites": prints})
+    settings = ServerKitSettings.model_validate({**_common(federation, "server"), "sites": prints})
     guide = readme.server(
         federation.address, list(nodes), federation.server.expires, settings.key_id
     )
     folder = {
-        layout.AUTHORITY_CERTIFICATE: _public(federation.authority.pem),
-        layout.SERVER_CERTIFICATE: _public(federation.server.pem),
-        layout.SERVER_KEY: _private(federation.server.secret_pem),
-        layout.SETTINGS: _public(dump(settings)),
-        layout.README: _public(guide.encode()),
+        file_names.AUTHORITY_CERTIFICATE: _public(federation.authority.pem),
+        file_names.SERVER_CERTIFICATE: _public(federation.server.pem),
+        file_names.SERVER_KEY: _private(federation.server.secret_pem),
+        file_names.SETTINGS: _public(dump(settings)),
+        file_names.README: _public(guide.encode()),
     }
     if federation.key:
-        folder[layout.SERVER_CONTEXT] = federation.context.save
+        folder[file_names.SERVER_CONTEXT] = federation.context.save
     for name, node in nodes.items():
-        folder[f"{layout.NODE_KEYS}/{name}.pub"] = _public(f"{node.public}\n".encode())
+        folder[f"{file_names.NODE_KEYS}/{name}.pub"] = _public(f"{node.public}\n".encode())
     for name, former in federation.revoked.items():
-        folder[f"{layout.REVOKED}/{name}.pub"] = _public(f"{former.public}\n".encode())
+        folder[f"{file_names.REVOKED}/{name}.pub"] = _public(f"{former.public}\n".encode())
     return folder
 
 
 def _site(federation: Federation, name: str) -> Folder:
     node = federation.sites[name].node
-    settings = SiteSettings.model_validate(
+    settings = SiteKitSettings.model_validate(
         {
             **_common(federation, "site"),
             "site": name,
@@ -78,13 +78,13 @@ def _site(federation: Federation, name: str) -> Folder:
     )
     guide = readme.site(name, federation.address, node.fingerprint, settings.key_id)
     folder = {
-        layout.AUTHORITY_CERTIFICATE: _public(federation.authority.pem),
-        layout.NODE_KEY: _private(node.private),
-        layout.SETTINGS: _public(dump(settings)),
-        layout.README: _public(guide.encode()),
+        file_names.AUTHORITY_CERTIFICATE: _public(federation.authority.pem),
+        file_names.NODE_KEY: _private(node.private),
+        file_names.SETTINGS: _public(dump(settings)),
+        file_names.README: _public(guide.encode()),
     }
     if federation.key:
-        folder[layout.ENCRYPTION_KEY] = federation.key.save
+        folder[file_names.ENCRYPTION_KEY] = federation.key.save
     return folder
 
 
@@ -105,13 +105,13 @@ def _authority(federation: Federation) -> Folder:
     register = Register.model_validate({**common, "sites": members, "revoked": revoked})
     guide = readme.authority(federation.address, list(federation.sites))
     folder = {
-        layout.AUTHORITY_CERTIFICATE: _public(federation.authority.pem),
-        layout.AUTHORITY_KEY: _private(federation.authority.secret_pem),
-        layout.REGISTER: _public(dump(register)),
-        layout.README: _public(guide.encode()),
+        file_names.AUTHORITY_CERTIFICATE: _public(federation.authority.pem),
+        file_names.AUTHORITY_KEY: _private(federation.authority.secret_pem),
+        file_names.REGISTER: _public(dump(register)),
+        file_names.README: _public(guide.encode()),
     }
     for key in federation.former_keys:
-        folder[f"{layout.FORMER_KEYS}/{key.key_id.hex()}.key"] = key.save
+        folder[f"{file_names.FORMER_KEYS}/{key.key_id.hex()}.key"] = key.save
     return folder
 
 

@@ -66,7 +66,7 @@ class _Strict(StrictSection):
     model_config = ConfigDict(strict=True)
 
 
-class _Settings(_Strict):
+class _KitSettings(_Strict):
     schema_version: Literal[1]
     server: ServerAddress
     scheme: SchemeName
@@ -78,14 +78,14 @@ class _Settings(_Strict):
         return Address.parse(self.server)
 
 
-class ServerSettings(_Settings):
+class ServerKitSettings(_KitSettings):
     """The server's settings: whose nodes may join."""
 
     party: Literal["server"]
     sites: dict[SiteName, Fingerprint]
 
 
-class SiteSettings(_Settings):
+class SiteKitSettings(_KitSettings):
     """A site's settings: its name, its server, and the keys that belong to its folder."""
 
     party: Literal["site"]
@@ -107,7 +107,7 @@ class RevokedEntry(MemberEntry):
     until: date
 
 
-class Register(_Settings):
+class Register(_KitSettings):
     """The authority's settings: who is and who was a member."""
 
     party: Literal["authority"]
@@ -115,7 +115,7 @@ class Register(_Settings):
     revoked: dict[SiteName, RevokedEntry]
 
 
-AnySettings = TypeVar("AnySettings", ServerSettings, SiteSettings, Register)
+AnySettings = TypeVar("AnySettings", ServerKitSettings, SiteKitSettings, Register)
 
 
 def key_id_text(context: ServerContext) -> str:
@@ -123,7 +123,7 @@ def key_id_text(context: ServerContext) -> str:
     return "none" if context == NO_KEY else context.key_id.hex()
 
 
-def dump(settings: ServerSettings | SiteSettings | Register) -> bytes:
+def dump(settings: ServerKitSettings | SiteKitSettings | Register) -> bytes:
     """JSON that :func:`load` reads back."""
     return (settings.model_dump_json(by_alias=True, indent=2) + "\n").encode()
 

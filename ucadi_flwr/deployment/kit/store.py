@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ucadi_flwr.deployment.kit import files, layout
+from ucadi_flwr.deployment.kit import file_names, files
 from ucadi_flwr.deployment.kit.certificates import CertifiedKey
 from ucadi_flwr.deployment.kit.federation import Federation, FormerMember, SiteMember
 from ucadi_flwr.deployment.kit.node_keys import NodeKey, fingerprint
@@ -20,15 +20,21 @@ def read(kit: Path) -> Federation:
     Raises :class:`FederationError` or :class:`ProtectionError` where a file is missing, damaged,
     another one than the register names, or not part of the kit.
     """
-    authority = kit / layout.AUTHORITY
-    register = load(Register, authority / layout.REGISTER)
+    authority = kit / file_names.AUTHORITY
+    register = load(Register, authority / file_names.REGISTER)
     federation = Federation(
         address=register.address,
-        authority=_certified_key(authority, layout.AUTHORITY_CERTIFICATE, layout.AUTHORITY_KEY),
-        server=_certified_key(kit / layout.SERVER, layout.SERVER_CERTIFICATE, layout.SERVER_KEY),
+        authority=_certified_key(
+            authority, file_names.AUTHORITY_CERTIFICATE, file_names.AUTHORITY_KEY
+        ),
+        server=_certified_key(
+            kit / file_names.SERVER, file_names.SERVER_CERTIFICATE, file_names.SERVER_KEY
+        ),
         key=_encryption_key(kit, register),
         sites={
-            name: SiteMember(_node_key(kit / name / layout.NODE_KEY, entry.node_key), entry.since)
+            name: SiteMember(
+                _node_key(kit / name / file_names.NODE_KEY, entry.node_key), entry.since
+            )
             for name, entry in register.sites.items()
         },
         revoked={
@@ -36,7 +42,7 @@ def read(kit: Path) -> Federation:
             for name, entry in register.revoked.items()
         },
         former_keys=tuple(
-            map(SiteKey.load, sorted((authority / layout.FORMER_KEYS).glob("*.key")))
+            map(SiteKey.load, sorted((authority / file_names.FORMER_KEYS).glob("*.key")))
         ),
     )
     _refuse_foreign_files(kit, federation)
@@ -52,12 +58,12 @@ def _encryption_key(kit: Path, register: Register) -> SiteKey | None:
     """The encryption key that all sites share."""
     if register.scheme == NO_KEY.scheme:
         return None
-    keys = {name: SiteKey.load(kit / name / layout.ENCRYPTION_KEY) for name in register.sites}
+    keys = {name: SiteKey.load(kit / name / file_names.ENCRYPTION_KEY) for name in register.sites}
     for name, key in keys.items():
         if key_id_text(key.context) != register.key_id:
             raise FederationError(
-                f"{kit / name / layout.ENCRYPTION_KEY}: not the key that the register names; put "
-                "the kit's own file back"
+                f"{kit / name / file_names.ENCRYPTION_KEY}: not the key that the register names; "
+                "put the kit's own file back"
             )
     return next(iter(keys.values()))
 
@@ -70,7 +76,7 @@ def _node_key(path: Path, expected: str) -> NodeKey:
 
 
 def _public_key(kit: Path, name: str, expected: str) -> str:
-    path = kit / layout.SERVER / layout.REVOKED / f"{name}.pub"
+    path = kit / file_names.SERVER / file_names.REVOKED / f"{name}.pub"
     public = files.read_text(path).strip()
     if fingerprint(public, str(path)) != expected:
         raise FederationError(f"{path}: not the key that the register names; put it back")

@@ -12,7 +12,7 @@ from ucadi_flwr.report.figures.drawing import Drawing, shorten, style
 from ucadi_flwr.report.figures.lines import LineStyle, line_styles
 from ucadi_flwr.report.tables import LossCurve
 
-ACROSS = 4
+_ACROSS = 4
 """Panels in a row; further strategies are in further rows."""
 
 EVERY_ROUND = 5
@@ -33,7 +33,7 @@ def learning_curves(curves: Sequence[LossCurve], over_seeds: bool = False) -> Dr
     """
     sites = sorted({site for curve in curves for site in curve.sites})
     styles = line_styles(["", *sites]) if len(sites) <= MOST_SITES else {}
-    down = math.ceil(len(curves) / ACROSS)
+    down = math.ceil(len(curves) / _ACROSS)
     across = math.ceil(len(curves) / down)
     exchanged = any(_exchanged(curve) for curve in curves)
     side = 2.15 if exchanged else 1.9

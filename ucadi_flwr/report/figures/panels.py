@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from ucadi_flwr.report.comparisons import TestSet
 from ucadi_flwr.report.figures.drawing import INCHES_PER_CHARACTER, shorten, tick
 
-ACROSS = 3
+_ACROSS = 3
 PER_PAGE = 9
 """Panels that fit on A4; further panels are in a further figure."""
 
-SIDE = 2.3  # inches
+_SIDE = 2.3  # inches
 
 
 def panels(sets: Sequence[TestSet], horizontal: str, vertical: str) -> tuple[Figure, list[Axes]]:
@@ -25,9 +25,9 @@ def panels(sets: Sequence[TestSet], horizontal: str, vertical: str) -> tuple[Fig
         horizontal: label of the horizontal axes.
         vertical: label of the vertical axes.
     """
-    down = math.ceil(len(sets) / ACROSS)
+    down = math.ceil(len(sets) / _ACROSS)
     across = math.ceil(len(sets) / down)
-    figure = Figure(figsize=(max(3.6, SIDE * across + 0.5), (SIDE + 0.3) * down + 0.6))
+    figure = Figure(figsize=(max(3.6, _SIDE * across + 0.5), (_SIDE + 0.3) * down + 0.6))
     figure.set_layout_engine("constrained", h_pad=0.07)
     grid = figure.subplots(down, across, squeeze=False)
     every = list(grid.flat)

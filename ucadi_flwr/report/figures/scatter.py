@@ -12,7 +12,7 @@ from ucadi_flwr.report.figures.drawing import INCHES_PER_CHARACTER, Drawing, sho
 from ucadi_flwr.report.figures.lines import COLOURS, LineStyle, line_styles
 from ucadi_flwr.results.analysis import Embedding
 
-SIDE = 2.9  # inches, of a panel
+_SIDE = 2.9  # inches, of a panel
 
 LABEL = 18
 """Characters of a name in the legends."""
@@ -37,9 +37,9 @@ def _draw(embedding: Embedding, place: int, classes: Sequence[str]) -> Drawing:
     class_title = f"by class: silhouette {formats.share(embedding.silhouette_class, 2)}"
     site_title = f"by site: silhouette {formats.share(embedding.silhouette_site, 2)}"
     with style(name):
-        figure = Figure(figsize=(2 * SIDE + 0.3, SIDE + 0.9))
+        figure = Figure(figsize=(2 * _SIDE + 0.3, _SIDE + 0.9))
         by_class, by_site = figure.subplots(1, 2)
-        figure.subplots_adjust(left=0, right=1, top=1, bottom=0.9 / (SIDE + 0.9), wspace=0.1)
+        figure.subplots_adjust(left=0, right=1, top=1, bottom=0.9 / (_SIDE + 0.9), wspace=0.1)
         _panel(by_class, embedding, embedding.label, classes, f"{strategy}, {class_title}")
         _panel(by_site, embedding, embedding.site, embedding.sites, f"{strategy}, {site_title}")
     n = len(embedding.x)
@@ -81,7 +81,7 @@ def _panel(
         axes.add_line(line)
     shown = sorted(present)
     labels = [shorten(names[group], LABEL) for group in shown]
-    across = int(SIDE / (INCHES_PER_CHARACTER * max(map(len, labels)) + 0.25))
+    across = int(_SIDE / (INCHES_PER_CHARACTER * max(map(len, labels)) + 0.25))
     axes.legend(
         [_points(styles[group], 3.6) for group in shown],
         labels,

@@ -8,8 +8,8 @@ import pytest
 
 from ucadi_flwr.deployment.kit.settings import (
     Register,
-    ServerSettings,
-    SiteSettings,
+    ServerKitSettings,
+    SiteKitSettings,
     check_new_names,
     dump,
     load,
@@ -43,10 +43,10 @@ def written(folder: Path, content: object) -> Path:
 
 def test_settings_are_read_back_from_their_file(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
-    site = SiteSettings.model_validate(SITE)
+    site = SiteKitSettings.model_validate(SITE)
     path.write_bytes(dump(site))
     assert json.loads(path.read_text()) == SITE
-    assert load(SiteSettings, path) == site
+    assert load(SiteKitSettings, path) == site
     assert str(site.address) == "fl.example.org:8443"
     register = load(Register, written(tmp_path, REGISTER))
     path.write_bytes(dump(register))
@@ -75,7 +75,7 @@ def test_settings_are_read_back_from_their_file(tmp_path: Path) -> None:
 def test_a_wrong_value_is_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     path = written(tmp_path, SITE | change)
     with pytest.raises(FederationError, match=rf"settings\.json: {message}") as refused:
-        load(SiteSettings, path)
+        load(SiteKitSettings, path)
     assert "\n" not in str(refused.value)
 
 
@@ -89,7 +89,7 @@ def test_a_day_is_a_date(tmp_path: Path, since: object) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{", "\x00", "key: value", "[" * 60_000])
 def test_an_invalid_settings_file_is_one_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(FederationError, match=r"settings\.json: settings: ") as refused:
-        load(ServerSettings, written(tmp_path, text))
+        load(ServerKitSettings, written(tmp_path, text))
     assert "\n" not in str(refused.value)
 
 
@@ -97,7 +97,7 @@ def test_an_invalid_settings_file_is_one_line(tmp_path: Path, text: str) -> None
 def test_a_missing_key_is_reported(tmp_path: Path, key: str) -> None:
     path = written(tmp_path, {k: v for k, v in SITE.items() if k != key})
     with pytest.raises(FederationError, match=f"{key}: Field required"):
-        load(SiteSettings, path)
+        load(SiteKitSettings, path)
 
 
 @pytest.mark.parametrize("name", ["A", "St. Mary", "Universitätsklinikum", "北京", "a-1_b"])

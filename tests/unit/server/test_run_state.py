@@ -7,7 +7,7 @@ from flwr.app import ArrayRecord, RecordDict
 from ucadi_flwr.exchange import wire
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.results.rounds import RoundRecord
-from ucadi_flwr.server.state import RunState
+from ucadi_flwr.server.run_state import RunState
 
 INITIAL = wire.array_record({"w": np.zeros(2, np.float32)})
 

@@ -6,7 +6,7 @@ import pytest
 from helpers import tiny
 
 from ucadi_flwr.errors import RecipeError
-from ucadi_flwr.simulation.experiment import ExperimentPlan, make_plan
+from ucadi_flwr.simulation.plan import ExperimentPlan, make_plan
 
 
 def plan_with(folder: Path, strategies: list[str], **settings: object) -> ExperimentPlan:
