@@ -33,7 +33,7 @@ from flwr.common import Scalar
 from safetensors.numpy import save_file
 from sklearn.metrics import roc_auc_score
 
-from ucadi_flwr.aggregation.mean import State, WeightedMean
+from ucadi_flwr.aggregation.mean import Tensors, WeightedMean
 from ucadi_flwr.data.phantom.site import write_phantom
 from ucadi_flwr.data.sites import open_sites
 from ucadi_flwr.exchange.agreement import Agreement, name_of
@@ -58,7 +58,7 @@ class Float32Mean:
     weight: int = 0
     sums: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def add(self, state: State, weight: int) -> None:
+    def add(self, state: Tensors, weight: int) -> None:
         """Add one model."""
         for name, values in state.items():
             self.sums[name] = self.sums.get(name, np.float32(0)) + np.float32(weight) * values

@@ -5,7 +5,7 @@ import pytest
 from ucadi_flwr.errors import FederationError, ProtectionError
 from ucadi_flwr.exchange.agreement import Agreement, loss_vector, mean_loss, name_of, parse_name
 from ucadi_flwr.exchange.wire import read_multipliers
-from ucadi_flwr.files.limits import MULTIPLIERS_CHARACTERS
+from ucadi_flwr.limits import MULTIPLIERS_CHARACTERS
 from ucadi_flwr.protection.keys import NO_KEY
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.strategy import StrategyRecipe

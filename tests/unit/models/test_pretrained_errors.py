@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ucadi_flwr.errors import DataError
-from ucadi_flwr.files.limits import MODEL_FILE_BYTES
+from ucadi_flwr.limits import MODEL_FILE_BYTES
 from ucadi_flwr.models import pretrained
 from ucadi_flwr.models.pretrained import load_initial
 from ucadi_flwr.models.state import read_state

@@ -10,7 +10,7 @@ import pytest
 
 from ucadi_flwr.deployment.kit import files
 from ucadi_flwr.errors import FederationError
-from ucadi_flwr.files.limits import KIT_FILE_BYTES
+from ucadi_flwr.limits import KIT_FILE_BYTES
 
 
 def mode(path: Path) -> int:
