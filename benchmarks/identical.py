@@ -25,12 +25,15 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import torch
+from flwr.common import Scalar
+from safetensors.numpy import save_file
 from sklearn.metrics import roc_auc_score
 
-from ucadi_flwr.aggregation.mean import WeightedMean
+from ucadi_flwr.aggregation.mean import Tensors, WeightedMean
 from ucadi_flwr.data.phantom.site import write_phantom
 from ucadi_flwr.data.sites import open_sites
 from ucadi_flwr.exchange.agreement import Agreement, attempt_name
@@ -55,7 +58,7 @@ class Float32Mean:
     weight: int = 0
     sums: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def add(self, state: dict[str, np.ndarray], weight: int) -> None:
+    def add(self, state: Tensors, weight: int) -> None:
         """Add one model."""
         for name, values in state.items():
             self.sums[name] = self.sums.get(name, np.float32(0)) + np.float32(weight) * values
@@ -66,11 +69,21 @@ class Float32Mean:
         return {name: np.asarray(v / np.float32(self.weight)) for name, v in self.sums.items()}
 
 
+class Row(TypedDict):
+    """Two arms compared; ``sites``: see :func:`compare`."""
+
+    kind: str
+    seed: int
+    a: str
+    b: str
+    sites: dict[str, dict[str, float]]
+
+
 def run(arm: str, task_name: str, data: str, work: str, seed: int, rounds: int) -> str:
     """Train one arm and leave its predictions in ``work/arm``; what it printed."""
     torch.set_num_threads(1)
     folder = Path(work) / f"{arm}-seed{seed}"
-    if (folder / "model.npz").exists():
+    if (folder / "model.safetensors").exists():
         return f"{arm} seed {seed}: kept"
     task = loader.load(TaskRecipe, task_name)
     recipe = loader.load(StrategyRecipe, "ucadi" if arm == "ucadi" else "fedavg")
@@ -91,7 +104,7 @@ def run(arm: str, task_name: str, data: str, work: str, seed: int, rounds: int) 
         context = key.context if key else NO_KEY
         total = make_sum(context, agreement.model, message_context, recipe.min_sites, mean)
         for client in clients[order:] + clients[:order]:
-            settings = {"server-round": number, "rounds": rounds, "seed": seed}
+            settings: dict[str, Scalar] = {"server-round": number, "rounds": rounds, "seed": seed}
             arrays, _, _ = client.fit(list(state.values()), settings)
             trained = dict(zip(shapes, arrays, strict=True))
             end = make_site(key, client.site.name, recipe.min_sites)
@@ -107,28 +120,29 @@ def run(arm: str, task_name: str, data: str, work: str, seed: int, rounds: int) 
             )
         state = end.open(agreement.model, message_context, total.result()).state
     for client in clients:
-        tested = {"trained-at": "all", "tested": "test", "seed": seed}
+        tested: dict[str, Scalar] = {"trained-at": "all", "tested": "test", "seed": seed}
         client.evaluate(list(state.values()), tested)
-    np.savez(folder / "model.npz", **state)
+    save_file(dict(state), folder / "model.safetensors")
     return f"{arm} seed {seed}: {time.perf_counter() - begin:.0f} s"
 
 
 def compare(work: Path, a: str, b: str, task: TaskRecipe) -> dict[str, dict[str, float]]:
     """Site → agreement of the decisions, |ΔAUC|, largest difference of a probability."""
-    positive, found = task.classes.index(task.positive_class), {}
+    positive = task.classes.index(task.positive_class)
+    of_sites: dict[str, dict[str, float]] = {}
     for path in sorted(RunFolder(work / a).all_predictions_of("all")):
         one = read_predictions(path, task.classes)
         other = read_predictions(RunFolder(work / b).predictions_of("all", path.stem), task.classes)
         p, q, truth = one.probabilities, other.probabilities, one.labels == positive
-        found[path.stem] = {
+        of_sites[path.stem] = {
             "cases": len(truth),
             "agreement": float((p.argmax(1) == q.argmax(1)).mean()),
             "largest_probability_difference": float(np.abs(p - q).max()),
         }
         if truth.any() and not truth.all():
             aucs = [roc_auc_score(truth, scores[:, positive]) for scores in (p, q)]
-            found[path.stem] |= {"auc": aucs[0], "auc_difference": abs(aucs[0] - aucs[1])}
-    return found
+            of_sites[path.stem] |= {"auc": aucs[0], "auc_difference": abs(aucs[0] - aucs[1])}
+    return of_sites
 
 
 def main() -> int:
@@ -168,7 +182,7 @@ def main() -> int:
             for done in pool.map(run, *zip(*jobs, strict=True)):
                 print(done, file=sys.stderr, flush=True)
         plain = [arm for arm in arms if arm != "ucadi"]
-        rows = []
+        rows: list[Row] = []
         for seed in args.seeds:
             pairs = [(a, b, "floor") for a, b in itertools.combinations(plain, 2)]
             pairs += [(a, "ucadi", "ucadi") for a in plain]
@@ -181,17 +195,17 @@ def main() -> int:
     return 0
 
 
-def print_table(rows: list[dict]) -> None:
+def print_table(rows: list[Row]) -> None:
     """The widest difference of each kind, by site."""
     print(f"{'site':>14} {'cases':>6} {'':>8} {'agreement ≥':>12} {'|ΔAUC| ≤':>10} {'|Δp| ≤':>8}")
     for site in rows[0]["sites"]:
         for kind in ("floor", "ucadi"):
-            found = [row["sites"][site] for row in rows if row["kind"] == kind]
-            auc = max((f["auc_difference"] for f in found if "auc" in f), default=None)
-            worst = max(f["largest_probability_difference"] for f in found)
+            compared = [row["sites"][site] for row in rows if row["kind"] == kind]
+            auc = max((f["auc_difference"] for f in compared if "auc" in f), default=None)
+            worst = max(f["largest_probability_difference"] for f in compared)
             print(
-                f"{site:>14} {found[0]['cases']:>6} {kind:>8} "
-                f"{min(f['agreement'] for f in found):>12.4f} "
+                f"{site:>14} {compared[0]['cases']:>6} {kind:>8} "
+                f"{min(f['agreement'] for f in compared):>12.4f} "
                 f"{'–' if auc is None else f'{auc:.4f}':>10} {worst:>8.4f}"
             )
 

@@ -46,7 +46,7 @@ def make_sites(folder: Path, cases: int) -> None:
 
 def memory(root: psutil.Process) -> dict[str, int]:
     """Bytes (PSS) of a process and all below it, by what they are."""
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for process in [root, *root.children(recursive=True)]:
         try:
             words = " ".join(process.cmdline())
@@ -54,8 +54,8 @@ def memory(root: psutil.Process) -> dict[str, int]:
         except psutil.Error:
             continue
         name = next((name for name, mark in PROGRAMS.items() if mark in words), "engine")
-        found[name] = found.get(name, 0) + size
-    return found
+        sizes[name] = sizes.get(name, 0) + size
+    return sizes
 
 
 def measure(strategy: str, data: Path, folder: Path, every: float) -> dict[str, Any]:
@@ -88,21 +88,21 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=0.5, help="seconds")
     parser.add_argument("--json", type=Path)
     flags = parser.parse_args()
-    found = []
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = folder / "data"
         data.mkdir()
         make_sites(data, flags.cases)
         for strategy in flags.strategies:
-            found.append(measure(strategy, data, folder, flags.every))
-    for row in found:
+            rows.append(measure(strategy, data, folder, flags.every))
+    for row in rows:
         parts = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in sorted(row["parts"].items()))
         sent = f"{row['bytes_up'] / 1e6:.0f} MB up and {row['bytes_down'] / 1e6:.0f} MB down a site"
         print(f"{row['strategy']}: {row['seconds']:.0f} s, {sent}; at most", end=" ")
         print(f"{row['peak'] / 1e9:.1f} GB of memory (each at most, GB: {parts})")
     if flags.json:
-        flags.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        flags.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

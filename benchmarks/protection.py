@@ -23,9 +23,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import tenseal as ts
@@ -38,6 +39,8 @@ from ucadi_flwr.protection.plan import ModelPlan
 from ucadi_flwr.protection.protect import make_site, make_sum
 
 State = dict[str, np.ndarray]
+Result = TypeVar("Result")
+Blob = TypeVar("Blob", bytes, list[bytes])
 
 ROWS = [
     "plaintext", "bfv-2", "bfv-3", "bfv-4", "ckks", "nvflare-ckks", "nvflare-ckks-flat",
@@ -80,9 +83,9 @@ class _Clock:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
-    def __call__(self, name: str, work: Any, *arguments: Any) -> Any:
+    def __call__(self, name: str, work: Callable[[], Result]) -> Result:
         start = time.process_time()
-        result = work(*arguments)
+        result = work()
         spent = time.process_time() - start
         self.seconds[name] = self.seconds.get(name, 0.0) + spent
         return result
@@ -94,13 +97,13 @@ class _Peak:
     def __init__(self) -> None:
         self.bytes = 0.0
 
-    def __call__(self, work: Any, *arguments: Any) -> Any:
+    def __call__(self, work: Callable[[], Result]) -> Result:
         if not sys.platform.startswith("linux"):
             self.bytes = float("nan")
-            return work(*arguments)
+            return work()
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak
         before = _status("VmRSS")
-        result = work(*arguments)
+        result = work()
         self.bytes = max(self.bytes, _status("VmHWM") - before)
         return result
 
@@ -110,6 +113,17 @@ def _status(name: str) -> int:
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     line = next(line for line in lines if line.startswith(f"{name}:"))
     return int(line.split()[1]) * 1024
+
+
+class _Round(Protocol[Blob]):
+    """One round by one method; a contribution is bytes, or a list of bytes."""
+
+    total: int
+
+    def encrypt(self, number: int, state: State, weight: int) -> Blob: ...
+    def add(self, blob: Blob) -> None: ...
+    def result(self) -> Blob: ...
+    def decrypt(self, blob: Blob) -> State: ...
 
 
 class _Protection:
@@ -154,7 +168,7 @@ class _NVFlare:
         self.context.generate_relin_keys()
         self.context.global_scale = 2**40
         self.total = sum(weight for _, weight in models(values, sites))
-        self.sums: list[Any] = []
+        self.sums: list[ts.CKKSVector] = []
 
     def encrypt(self, number: int, state: State, weight: int) -> list[bytes]:
         vectors = [self.layout.flatten(state)] if self.flat else [a.ravel() for a in state.values()]
@@ -185,22 +199,27 @@ def size(blob: bytes | list[bytes]) -> int:
     return len(blob) if isinstance(blob, bytes) else sum(map(len, blob))
 
 
-def measure(row: str, values: int, sites: int) -> dict[str, Any]:
+def measure(row: str, values: int, sites: int) -> dict[str, float]:
     """One row once, in this process."""
-    method = _NVFlare if row.startswith("nvflare") else _Protection
-    one_round = method(row, values, sites)
+    if row.startswith("nvflare"):
+        return measure_round(_NVFlare(row, values, sites), values, sites)
+    return measure_round(_Protection(row, values, sites), values, sites)
+
+
+def measure_round(one_round: _Round[Blob], values: int, sites: int) -> dict[str, float]:
     clock, peak, up = _Clock(), _Peak(), 0
     exact = {n: np.zeros(s) for n, s in shapes(values).items()}
     for number, (state, weight) in enumerate(models(values, sites)):
         for name, array in state.items():
             exact[name] += array.astype(np.float64) * (weight / one_round.total)
-        blob = peak(clock, "encrypt", one_round.encrypt, number, state, weight)
-        clock("add", one_round.add, blob)
+        encrypt = partial(one_round.encrypt, number, state, weight)
+        blob = peak(partial(clock, "encrypt", encrypt))
+        clock("add", partial(one_round.add, blob))
         up = size(blob)
     down = clock("result", one_round.result)
     readers = min(sites, 5)
     for _ in range(readers):
-        opened = peak(clock, "decrypt", one_round.decrypt, down)
+        opened = peak(partial(clock, "decrypt", partial(one_round.decrypt, down)))
     errors = np.concatenate([np.abs(opened[n] - exact[n]).ravel() for n in exact])
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
     return {
@@ -217,13 +236,12 @@ def measure(row: str, values: int, sites: int) -> dict[str, Any]:
     }
 
 
-def in_a_process(row: str, values: int, sites: int) -> dict[str, Any]:
+def in_a_process(row: str, values: int, sites: int) -> dict[str, float]:
     command = [sys.executable, __file__, "--values", str(values), "--sites", str(sites)]
     process = subprocess.run(  # noqa: S603 - this file
         [*command, "--one", row], check=True, capture_output=True, text=True
     )
-    measured: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
-    return measured
+    return dict(json.loads(process.stdout.splitlines()[-1]))
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
@@ -263,7 +281,7 @@ def main() -> None:
     if flags.one:
         print(json.dumps(measure(flags.one, flags.values, flags.sites)))
         return
-    runs: dict[str, list[dict[str, Any]]] = {row: [] for row in flags.rows}
+    runs: dict[str, list[dict[str, float]]] = {row: [] for row in flags.rows}
     for _ in range(flags.repeats):
         for row in flags.rows:
             runs[row].append(in_a_process(row, flags.values, flags.sites))

@@ -45,8 +45,8 @@ def behind_proxy(folder: Path) -> Outcome:
         start_proxy(world, program, outside, inside)
         begin = now()
         world.start_sites()
-        words = ("--data", world.data / "b", "--state", folder / "state-check", "--check")
-        world.finish(world.start("check", "site", world.kit / "b", *words))
+        check = ("--data", world.data / "b", "--state", folder / "state-check", "--check")
+        world.finish(world.start("check", "site", world.kit / "b", *check))
         table = " ".join(world.output("check").replace("│", " ").split())
         assert "through a proxy (status 404)" in table, table
         control = [status(world, port, "/v1/control/list-nodes") for port in (outside, inside)]

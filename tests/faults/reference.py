@@ -2,7 +2,6 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -36,9 +35,9 @@ def replay(data: Path, strategy: str, rounds: list[list[str]], recipe: str, task
     with tempfile.TemporaryDirectory(prefix="ucadi-replay-") as folder:
         make = configs(Path(folder), data)
         Path(folder, "tiny.yaml").write_text(task, encoding="utf-8")
-        own_recipe: dict[str, Any] = {"recipe": recipe} if recipe else {}
         sealed = strategy.startswith("ucadi")
-        config = make(strategy, scheme="bfv" if sealed else "", rounds=len(rounds), **own_recipe)
+        scheme = "bfv" if sealed else ""
+        config = make(strategy, scheme=scheme, recipe=recipe or None, rounds=len(rounds))
         config = config.changed(nodes=len(sites) if least else 0)
         with patch.object(replies, "POLL_SECONDS", 0.001):
             run(config, nodes=len(sites), fault=absent)

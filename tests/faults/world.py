@@ -6,12 +6,14 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import psutil
-from helpers.deployment import SIZES, Federation
+from helpers.deployment import Federation
+from helpers.federation import SIZES
 
 from ucadi_flwr.processes.children import processes_using, stop
 
@@ -98,12 +100,14 @@ class World(Federation):
 
     def wait_training(self, number: int, *sites: str) -> None:
         """Wait until the processes of sites train in a round."""
-        asked = f"round {number}: asked to train"
         for site in sites or tuple(self.sizes):
-            self.wait(
-                lambda s=site: asked in self.output(s), f"the request of round {number} at {site}"
-            )
-            self.wait(lambda s=site: self.find(s, "flwr-clientapp"), f"a client process at {site}")
+            asked = partial(self.is_asked, number, site)
+            self.wait(asked, f"the request of round {number} at {site}")
+            self.wait(partial(self.find, site, "flwr-clientapp"), f"a client process at {site}")
+
+    def is_asked(self, number: int, site: str) -> bool:
+        """Whether a site was asked to train in a round."""
+        return f"round {number}: asked to train" in self.output(site)
 
     # ------------------------------------------------------------------ processes
 
@@ -166,9 +170,15 @@ class World(Federation):
 
 
 @contextmanager
-def open_world(folder: Path, *values: Any, **named_values: Any) -> Iterator[World]:
+def open_world(
+    folder: Path,
+    strategy: str = "ucadi",
+    rounds: int = 2,
+    sizes: dict[str, int] = SIZES,
+    recipe: str = "",
+) -> Iterator[World]:
     """A :class:`World` whose processes are ended even after an error."""
-    world = World(folder, *values, **named_values)
+    world = World(folder, strategy, rounds, sizes, recipe)
     try:
         yield world
     finally:

@@ -31,10 +31,10 @@ def test_every_strategy_has_a_golden_run() -> None:
 @pytest.mark.parametrize("strategy", golden.STRATEGIES)
 def test_a_strategy_ends_at_its_golden_model(strategy: str, tmp_path: Path) -> None:
     expected = EXPECTED["runs"][strategy]
-    found = golden.play(strategy, tmp_path / strategy)
-    assert found["rounds"] == expected["rounds"]
-    assert found["models"].keys() == expected["models"].keys()
-    for name, model in found["models"].items():
+    played = golden.play(strategy, tmp_path / strategy)
+    assert played["rounds"] == expected["rounds"]
+    assert played["models"].keys() == expected["models"].keys()
+    for name, model in played["models"].items():
         wanted = expected["models"][name]
         if expected["exact"] and golden.machine() == EXPECTED["machine"]:
             assert model["sha256"] == wanted["sha256"], f"{name} has other bits"

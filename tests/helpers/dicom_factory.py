@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -36,7 +37,7 @@ def write_series(
     orientation: tuple[float, ...] = AXIAL,
     tilt_degrees: float = 0.0,
     missing: Collection[int] = (),
-    syntax: str = ExplicitVRLittleEndian,
+    syntax: UID = ExplicitVRLittleEndian,
     series: str = "series-1",
     patient_id: str = "HOSPITAL-4711",
     edit: Edit = lambda _header, _k: None,
@@ -116,7 +117,7 @@ def _header(stored: NDArray[np.uint16], series_uid: str, patient_id: str, k: int
     return header
 
 
-def _save(header: Dataset, path: Path, syntax: str) -> None:
+def _save(header: Dataset, path: Path, syntax: UID) -> None:
     by_gdcm = {  # pydicom encodes the others
         JPEGLosslessSV1: gdcm.TransferSyntax.JPEGLosslessProcess14_1,
         JPEG2000Lossless: gdcm.TransferSyntax.JPEG2000Lossless,

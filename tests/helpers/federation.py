@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypedDict, Unpack
 from unittest.mock import patch
 
 import numpy as np
@@ -13,7 +13,7 @@ from flwr.app import Message
 from safetensors.numpy import load_file
 
 from helpers import tiny
-from helpers.loopback_grid import LoopbackGrid
+from helpers.loopback_grid import Alter, Fault, LoopbackGrid, Order
 from ucadi_flwr import server_app
 from ucadi_flwr.client_app import app
 from ucadi_flwr.exchange.sealed_run import OpenedRun, open_sealed
@@ -26,6 +26,19 @@ from ucadi_flwr.results.journal import Journal
 from ucadi_flwr.results.layout import RunFolder
 
 SIZES = {"a": 16, "b": 8, "c": 24}
+
+
+Value = bool | float | int | str
+"""A value of the run-config."""
+
+
+class GridOptions(TypedDict, total=False):
+    """The arguments of :class:`LoopbackGrid` that tests choose."""
+
+    nodes: int
+    order: Order
+    fault: Fault
+    alter: Alter
 
 
 @dataclass(frozen=True)
@@ -54,32 +67,79 @@ class LocalRun:
     def own_models(self) -> Path:
         return self.folder.sites.path
 
-    def __getattr__(self, name: str) -> Any:
-        """A value of the run-config, such as ``task`` or ``key``."""
-        try:
-            return self.values[name]
-        except KeyError:
-            raise AttributeError(name) from None
+    @property
+    def task(self) -> str:
+        return self._text("task")
 
-    def changed(self, **changes: Any) -> "LocalRun":
+    @property
+    def strategy(self) -> str:
+        return self._text("strategy")
+
+    @property
+    def data(self) -> str:
+        return self._text("data")
+
+    @property
+    def out(self) -> str:
+        return self._text("out")
+
+    @property
+    def key(self) -> str:
+        return self._text("key")
+
+    @property
+    def context(self) -> str:
+        return self._text("context")
+
+    @property
+    def initial(self) -> str:
+        return self._text("initial")
+
+    @property
+    def name(self) -> str:
+        return self._text("name")
+
+    @property
+    def seed(self) -> int:
+        return int(self.values["seed"])
+
+    def changed(self, **changes: Value) -> "LocalRun":
         return LocalRun({**self.values, **changes})
 
+    def _text(self, name: str) -> str:
+        return str(self.values[name])
 
-Config = Callable[..., LocalRun]
+
+class Config(Protocol):
+    """See :func:`configs`."""
+
+    def __call__(
+        self,
+        strategy: str = "fedavg",
+        *,
+        scheme: str = "",
+        recipe: str | None = None,
+        **changes: Value,
+    ) -> LocalRun: ...
 
 
 def configs(folder: Path, data: Path) -> Config:
-    """A function that makes settings; ``recipe`` is the text of a strategy of one's own.
+    """A function that makes settings; ``recipe`` is the text of another strategy.
 
     ``scheme`` makes a key pair of that scheme in ``folder``, once.
     """
     task = tiny.write_task(folder)
 
-    def make(strategy: str = "fedavg", scheme: str = "", **changes: Any) -> LocalRun:
-        text = changes.pop("recipe", None)
-        if text is not None:
+    def make(
+        strategy: str = "fedavg",
+        *,
+        scheme: str = "",
+        recipe: str | None = None,
+        **changes: Value,
+    ) -> LocalRun:
+        if recipe is not None:
             path = folder / f"{strategy}.yaml"
-            path.write_text(f"schema_version: 1\nname: {strategy}\nsummary: x\n{text}\n")
+            path.write_text(f"schema_version: 1\nname: {strategy}\nsummary: x\n{recipe}\n")
             strategy = str(path)
         values: Flat = {"task": str(task), "strategy": strategy, "data": str(data), "sites": 0}
         values |= {"nodes": 3, "rounds": 2, "seed": 0, "out": str(folder / "out"), "threads": 1}
@@ -97,11 +157,13 @@ def configs(folder: Path, data: Path) -> Config:
     return make
 
 
-def run(config: LocalRun, **grid: Any) -> tuple[dict[str, Any], LoopbackGrid]:
+def run(config: LocalRun, **grid: Unpack[GridOptions]) -> tuple[dict[str, Any], LoopbackGrid]:
     """Run one cell; run.json and the network."""
-    network = LoopbackGrid(app, config.values, **{"nodes": 3, **grid})
+    options: GridOptions = {"nodes": 3, **grid}
+    network = LoopbackGrid(app, config.values, **options)
     play(network, config)
-    return json.loads((config.server / "run.json").read_text()), network
+    document: dict[str, Any] = json.loads((config.server / "run.json").read_text())
+    return document, network
 
 
 def play(network: LoopbackGrid, config: LocalRun) -> None:
@@ -111,8 +173,16 @@ def play(network: LoopbackGrid, config: LocalRun) -> None:
     server_app.run(network, config.config, folder, Journal(folder.journal))
 
 
+class Time(Protocol):
+    """What the server uses of the module ``time``."""
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
 @contextmanager
-def clock(instead: Any) -> Iterator[None]:
+def clock(instead: Time) -> Iterator[None]:
     """Let the server wait by another clock."""
     with (
         patch("ucadi_flwr.server.cohort.time", instead),
@@ -133,7 +203,7 @@ def events(config: LocalRun, kind: str) -> list[dict[str, Any]]:
 Reply = Callable[[Message], Message | None]
 
 
-def fault_at(node: int, reply: Reply, kind: str = "train") -> Callable[..., Any]:
+def fault_at(node: int, reply: Reply, kind: str = "train") -> Fault:
     """Replace one node's answers to messages of a kind."""
 
     def fault(n: int, message: Message) -> Message | None:
@@ -145,7 +215,7 @@ def fault_at(node: int, reply: Reply, kind: str = "train") -> Callable[..., Any]
 
 def once(reply: Reply) -> Reply:
     """Replace the first answer only."""
-    calls = []
+    calls: list[Message] = []
 
     def first(message: Message) -> Message | None:
         calls.append(message)

@@ -1,13 +1,13 @@
 """Runs whose server is killed at a chosen message, over the loopback network, and resumed."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pytest
 from flwr.app import Message
 
-from helpers.federation import Config, LocalRun, model, opened, run
+from helpers.federation import Config, GridOptions, LocalRun, Value, model, opened, run
 from helpers.loopback_grid import LoopbackGrid
 
 ADAM = "server-optimizer: {name: fedadam, learning-rate: 0.01}\nprotection: bfv"
@@ -18,12 +18,11 @@ class Killed(BaseException):
     """The server's process was killed."""
 
 
-def configure(config: Config, strategy: str, **changes: Any) -> LocalRun:
+def configure(config: Config, strategy: str, **changes: Value) -> LocalRun:
     """Settings of a run, with a key if the strategy encrypts; ``adam`` is FedAdam with BFV."""
-    if strategy == "adam":
-        changes["recipe"] = ADAM
+    recipe = ADAM if strategy == "adam" else None
     scheme = "bfv" if strategy in ("ucadi", "adam") else ""
-    return config(strategy, scheme=scheme, rounds=ROUNDS, **changes)
+    return config(strategy, scheme=scheme, recipe=recipe, rounds=ROUNDS, **changes)
 
 
 def killing(kind: str, group: str, second_site: bool = True) -> Callable[[int, Message], Message]:
@@ -45,7 +44,7 @@ def kill(config: LocalRun, kind: str, group: str) -> None:
         run(config, fault=killing(kind, group, second_site=not pooled))
 
 
-def resume(config: LocalRun, **grid: Any) -> tuple[dict[str, Any], LoopbackGrid]:
+def resume(config: LocalRun, **grid: Unpack[GridOptions]) -> tuple[dict[str, Any], LoopbackGrid]:
     """Continue a run to its end; run.json and the network."""
     return run(config.changed(resume=True), **grid)
 

@@ -2,20 +2,22 @@
 
 from numpy.typing import ArrayLike
 
+from helpers.known import known
 from ucadi_flwr.evaluation.delong import auc_components
-from ucadi_flwr.evaluation.intervals import AucEstimate
+from ucadi_flwr.evaluation.intervals import AucEstimate, Interval
 from ucadi_flwr.evaluation.paired import PairedTest, delong_test
 
 
-def area_of(
-    truth: ArrayLike, scores: ArrayLike, clusters: ArrayLike | None = None
-) -> AucEstimate | None:
-    components = auc_components(truth, scores, clusters)
-    return None if components is None else AucEstimate.of(components)
+def area_of(truth: ArrayLike, scores: ArrayLike, clusters: ArrayLike | None = None) -> AucEstimate:
+    return AucEstimate.of(known(auc_components(truth, scores, clusters)))
+
+
+def interval_of(estimate: AucEstimate) -> Interval:
+    return known(estimate.interval())
 
 
 def difference_of(
     truth: ArrayLike, a: ArrayLike, b: ArrayLike, clusters: ArrayLike | None = None
-) -> PairedTest | None:
+) -> PairedTest:
     of_a, of_b = auc_components(truth, a, clusters), auc_components(truth, b, clusters)
-    return None if of_a is None or of_b is None else delong_test(of_a - of_b)
+    return delong_test(known(of_a) - known(of_b))

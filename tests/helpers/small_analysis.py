@@ -1,6 +1,6 @@
 """Parts of an analysis, and a small analysis whose tables were computed by hand."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.results.analysis import (
@@ -33,15 +33,15 @@ def a_test(
     cases: int = 100,
     patients: int = 100,
     curves: bool = True,
-    **more: Any,
+    **more: object,
 ) -> Tested:
     """Every other measure has its own value: .11 sensitivity … .88 Brier."""
     names = ["sensitivity", "specificity", "precision", "fpr", "f1", "accuracy", "ece", "brier"]
     figures = {name: estimate(0.11 * (i + 1)) for i, name in enumerate(names)}
     auc = estimate(0.9, 0.85, 0.95, 0.01) if auc is None else auc
     both = curves and auc.mean is not None
-    return Tested(
-        **{
+    return Tested.model_validate(
+        {
             "strategy": strategy,
             "trained_at": trained_at,
             "tested_at": tested_at,
@@ -69,7 +69,7 @@ def a_test(
     )
 
 
-def difference(
+def a_difference(
     a: str,
     b: str,
     tested_at: str,
@@ -94,7 +94,7 @@ def difference(
     )
 
 
-def study(strategy: str, p: float | None = 0.03) -> ReaderStudy:
+def a_study(strategy: str, p: float | None = 0.03) -> ReaderStudy:
     """Two readers and their majority; reader B has no specificity."""
     return ReaderStudy(
         strategy=strategy,
@@ -126,9 +126,9 @@ def study(strategy: str, p: float | None = 0.03) -> ReaderStudy:
     )
 
 
-def analysis_of(tests: list[Tested], **more: Any) -> Analysis:
-    return Analysis(
-        **{
+def analysis_of(tests: list[Tested], **more: object) -> Analysis:
+    return Analysis.model_validate(
+        {
             "reference": "fedavg",
             "positive_class": "covid",
             "tested": tests,
@@ -175,11 +175,11 @@ def small_analysis() -> Analysis:
         )
     )
     differences = [
-        difference("ucadi", "fedavg", "a", estimate(0.02, 0.01, 0.03), 0.001, 0.004),
-        difference("ucadi", "fedavg", ALL_SITES, estimate(0.001, -0.004, 0.006), 0.71, 1.0),
-        difference("local", "fedavg", ALL_SITES, estimate(-0.05, -0.07, -0.03), 0.0001, 0.0004),
-        difference("local", "ucadi", "a", estimate(-0.03, -0.05, -0.01), 0.002, 0.01),
-        difference(
+        a_difference("ucadi", "fedavg", "a", estimate(0.02, 0.01, 0.03), 0.001, 0.004),
+        a_difference("ucadi", "fedavg", ALL_SITES, estimate(0.001, -0.004, 0.006), 0.71, 1.0),
+        a_difference("local", "fedavg", ALL_SITES, estimate(-0.05, -0.07, -0.03), 0.0001, 0.0004),
+        a_difference("local", "ucadi", "a", estimate(-0.03, -0.05, -0.01), 0.002, 0.01),
+        a_difference(
             "local",
             "fedavg",
             ALL_SITES,
@@ -189,11 +189,11 @@ def small_analysis() -> Analysis:
             measure="accuracy",
             method="sign flips",
         ),
-        difference("ucadi", "fedavg", ALL_SITES, estimate(0.0), unit="patient"),
+        a_difference("ucadi", "fedavg", ALL_SITES, estimate(0.0), unit="patient"),
     ]
     return analysis_of(
         tests,
         differences=differences,
-        readers=[study("fedavg"), study("ucadi", None)],
+        readers=[a_study("fedavg"), a_study("ucadi", None)],
         warnings=["site b has only positive cases"],
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ucadi_flwr.comparison.analyse import analyse
 from ucadi_flwr.evaluation.metrics import TestMeasures
@@ -33,7 +34,7 @@ class SmallExperiment:
     def site(
         self,
         name: str,
-        labels: Sequence[int],
+        labels: Sequence[int] | NDArray[np.int64],
         patients: Sequence[str] | None = None,
         cases: Sequence[str] | None = None,
         train: dict[str, int] | None = None,

@@ -1,6 +1,6 @@
 """Small results whose measures were computed by hand; the tests say how."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ucadi_flwr.evaluation.metrics import TestMeasures
 from ucadi_flwr.results.experiment import Cell, Model, RecipeRef, Results, SiteData, TaskRef
@@ -26,7 +26,11 @@ def model(trained_at: str, **sites: TestMeasures) -> Model:
 
 
 def one_round(
-    number: int, seconds: float, megabytes: float, failed: str = "", **losses: tuple[int, float]
+    number: int,
+    seconds: float,
+    megabytes: float,
+    losses: Mapping[str, tuple[int, float]],
+    failed: str = "",
 ) -> RoundRecord:
     """``losses``: site → (examples, loss)."""
     return RoundRecord(
@@ -83,7 +87,7 @@ def cells() -> list[Cell]:
             seed=0,
             seconds=8.0,
             parameters=1234567,
-            rounds=[one_round(1, 2.0, 1.0, all=(40, 0.7))],
+            rounds=[one_round(1, 2.0, 1.0, {"all": (40, 0.7)})],
             models=[],
         ),
         Cell(
@@ -92,8 +96,8 @@ def cells() -> list[Cell]:
             seconds=10.0,
             parameters=1234567,
             rounds=[
-                one_round(1, 1.0, 1.25, a=(30, 1.0), c=(10, 2.0)),
-                one_round(2, 2.0, 2.5, "c", a=(30, 0.5)),
+                one_round(1, 1.0, 1.25, {"a": (30, 1.0), "c": (10, 2.0)}),
+                one_round(2, 2.0, 2.5, {"a": (30, 0.5)}, "c"),
             ],
             models=[model("all", a=figures((0.85,) * 4, 10), b=b, c=figures((0.75,) * 4, 20))],
         ),
@@ -103,9 +107,9 @@ def cells() -> list[Cell]:
             seconds=20.0,
             parameters=1234567,
             rounds=[
-                one_round(1, 3.0, 1.0, a=(30, 0.6), c=(10, 1.0)),
-                one_round(2, 6.0, 1.0, a=(30, 0.3), c=(10, 0.7)),
-                one_round(3, 3.0, 0.0),
+                one_round(1, 3.0, 1.0, {"a": (30, 0.6), "c": (10, 1.0)}),
+                one_round(2, 6.0, 1.0, {"a": (30, 0.3), "c": (10, 0.7)}),
+                one_round(3, 3.0, 0.0, {}),
             ],
             models=[model("all", a=figures((0.95,) * 4, 10), b=b)],
         ),
@@ -114,7 +118,7 @@ def cells() -> list[Cell]:
             seed=0,
             seconds=2.5,
             parameters=1234567,
-            rounds=[one_round(n, 1.0, 1.0, "a", c=(10, 9.0)) for n in (1, 2, 3, 7)],
+            rounds=[one_round(n, 1.0, 1.0, {"c": (10, 9.0)}, "a") for n in (1, 2, 3, 7)],
             models=[model("all", d=figures((0.1,) * 4, 5))],
             error="round 8: 1 sites answered and min-sites is 2",
         ),
@@ -150,15 +154,22 @@ def build(
     )
 
 
-def fair_cell(name: str, sites: list[str], seed: int = 0, own: bool = False) -> Cell:
+def fair_cell(name: str, sites: Sequence[str], seed: int = 0, own: bool = False) -> Cell:
     """A finished run of two rounds; one model, or one for each site, tested at every site."""
-    losses = dict.fromkeys(sites, (10, 1.0))
     tested = {site: figures((0.875,) * 4, 8) for site in sites}
     return Cell(
         strategy=ref(name),
         seed=seed,
         seconds=1.0,
         parameters=10,
-        rounds=[one_round(n, 1.0, 1.0, **losses) for n in (1, 2)],
+        rounds=[one_round(n, 1.0, 1.0, dict.fromkeys(sites, (10, 1.0))) for n in (1, 2)],
         models=[model(trained_at, **tested) for trained_at in (sites if own else ["all"])],
     )
+
+
+def fair_results(
+    strategies: Sequence[str], sites: Sequence[str], own: bool = False, seeds: Sequence[int] = (0,)
+) -> Results:
+    """Results in which every measure is 0.875."""
+    cells = [fair_cell(name, sites, seed, own) for name in strategies for seed in seeds]
+    return build(cells, dict.fromkeys(sites, 1))

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from flwr.app import (
     Message,
     RecordDict,
 )
+from flwr.common import NDArrays, Scalar
 from helpers.federation import Config, events, model, run
 from helpers.loopback_grid import LoopbackGrid
 from safetensors.torch import load_file as load_torch
@@ -24,6 +24,7 @@ from ucadi_flwr.models.factory import make_model
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.task import TaskRecipe
 from ucadi_flwr.results.journal import Journal
+from ucadi_flwr.results.rounds import SiteRecord
 from ucadi_flwr.server_app import app as server_app
 from ucadi_flwr.site.client import SiteClient
 
@@ -73,27 +74,29 @@ def test_another_seed_is_another_model(config: Config) -> None:
 
 def test_fedavg_is_the_mean_weighted_by_examples_and_epochs(config: Config) -> None:
     """Against the sites' own answers, averaged in float64."""
-    answers: dict[str, list[tuple[int, dict[str, np.ndarray]]]] = {"fedavg": [], "fedavg-equal": []}
     fit = SiteClient.fit
-    for strategy, kept in answers.items():
+    answers: list[tuple[int, dict[str, np.ndarray]]] = []
 
-        def spy(client: SiteClient, *args: Any, kept: list[Any] = kept) -> Any:
-            arrays, n, metrics = fit(client, *args)
-            kept.append((n, dict(zip(client.tensors.shapes, arrays, strict=True))))
-            return arrays, n, metrics
+    def spy(
+        client: SiteClient, parameters: NDArrays, config: dict[str, Scalar]
+    ) -> tuple[NDArrays, int, dict[str, Scalar]]:
+        arrays, n, metrics = fit(client, parameters, config)
+        answers.append((n, dict(zip(client.tensors.shapes, arrays, strict=True))))
+        return arrays, n, metrics
 
+    for strategy in ("fedavg", "fedavg-equal"):
+        answers.clear()
         made = config(strategy, name=strategy, rounds=1)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(SiteClient, "fit", spy)
             run(made)
-        found = model(made)
-        weights = [n if strategy == "fedavg" else 1 for n, _ in kept]
-        for name in kept[0][1]:
-            stack = np.stack([state[name].astype(np.float64) for _, state in kept])
+        mean = model(made)
+        weights = [n if strategy == "fedavg" else 1 for n, _ in answers]
+        for name in answers[0][1]:
+            stack = np.stack([state[name].astype(np.float64) for _, state in answers])
             expected = np.tensordot(weights, stack, axes=1) / sum(weights)
-            np.testing.assert_allclose(found[name], expected, rtol=1e-6, atol=1e-9)
-    sizes = sorted(n for n, _ in answers["fedavg"])
-    assert sizes == [6, 12, 18]
+            np.testing.assert_allclose(mean[name], expected, rtol=1e-6, atol=1e-9)
+        assert sorted(n for n, _ in answers) == [6, 12, 18]
 
 
 def test_the_server_app_makes_the_phantom_and_keeps_its_errors(
@@ -195,10 +198,10 @@ def test_answers_are_added_one_by_one(config: Config) -> None:
     journal = Journal(made.server / "journal.jsonl")
     original = journal.answer
 
-    def answer(*args: Any) -> None:
+    def answer(server_round: int, site: str, answer: SiteRecord) -> None:
         trains = sum(m.metadata.message_type == "train" for m in network.pending.values())
         seen.append((len(seen) + 1, trains))
-        original(*args)
+        original(server_round, site, answer)
 
     journal.answer = answer  # type: ignore[method-assign]
     server_app_module.run(network, made.config, made.folder.server, journal)

@@ -1,7 +1,9 @@
 """Flower's four hooks by themselves: each callable alone, and driven by Flower's own loop."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Error, Message
 from flwr.serverapp.strategy import Strategy
@@ -45,7 +47,7 @@ def strategy_of(made: LocalRun, rounds: int = ROUNDS) -> UcadiStrategy:
     return UcadiStrategy(agreement, context, terms, Journal(made.folder.server.journal))
 
 
-def opened(strategy: UcadiStrategy, made: LocalRun) -> dict:
+def opened(strategy: UcadiStrategy, made: LocalRun) -> Mapping[str, np.ndarray]:
     """The model that the state's sums make, as a site opens it."""
     task, recipe = recipes(made)
     tensors, initial = travelling_tensors(task, recipe.local), read_state(make_model(task, 0))
@@ -117,7 +119,8 @@ def test_a_second_call_for_a_round_is_another_attempt_and_errors_are_failures(
     )
     with pytest.raises(QuorumError, match="2 sites answered and min-sites is 3; left out: b: "):
         strategy.aggregate_train(1, replies)
-    assert strategy.state.rounds == ()
+    failed = strategy.state
+    assert failed.rounds == ()
     network.fault = lambda _node, message: message
     messages = list(strategy.configure_train(1, initial, ConfigRecord(), network))
     assert TrainTerms.read(messages[0].content.config_records["config"]).attempt_name == "1.1"

@@ -1,7 +1,6 @@
 """Runs that begin with a model from a file: in clear, or sealed by a key holder."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -73,9 +72,9 @@ def test_models_that_do_not_fit_are_refused_before_a_site_is_asked(
 ) -> None:
     made = config("ucadi", scheme="bfv")
 
-    def refused(error: type[Exception], match: str, **changes: Any) -> None:
+    def refused(error: type[Exception], match: str, initial: str) -> None:
         with pytest.raises(error, match=match):
-            run(made.changed(**changes))
+            run(made.changed(initial=initial))
 
     refused(
         ProtectionError, "not a sealed initial model; make one with ucadi seal", initial=str(first)

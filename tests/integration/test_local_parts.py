@@ -4,11 +4,11 @@ import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.common import NDArrays, Scalar
 from flwr.common.serde import message_to_proto
 from helpers.federation import Config, LocalRun, events, model, play, run
 from helpers.loopback_grid import LoopbackGrid
@@ -73,9 +73,9 @@ def test_local_tensors_are_in_no_message(config: Config) -> None:
 def test_the_server_s_file_says_which_tensors_are_the_initial_ones(config: Config) -> None:
     made = config("fedbn")
     run(made)
-    found, local = model(made), norms(made)
+    state, local = model(made), norms(made)
     for name, values in initial(made).items():
-        assert np.array_equal(found[name], values) == (name in local)
+        assert np.array_equal(state[name], values) == (name in local)
     with safe_open(made.server / "model.safetensors", framework="numpy") as file:
         assert json.loads(file.metadata()["local"]) == sorted(local)
     plain = config(name="plain", rounds=1)
@@ -108,9 +108,11 @@ def test_a_site_that_forgot_begins_its_own_tensors_anew(config: Config) -> None:
     starts: dict[str, list[bool]] = {}
     fit = SiteClient.fit
 
-    def spy(client: SiteClient, *args: Any) -> Any:
+    def spy(
+        client: SiteClient, parameters: NDArrays, config: dict[str, Scalar]
+    ) -> tuple[NDArrays, int, dict[str, Scalar]]:
         starts.setdefault(client.site.name, []).append(bool(client.local_state))
-        return fit(client, *args)
+        return fit(client, parameters, config)
 
     network = LoopbackGrid(app, made.values, nodes=3, fault=forget)
     with pytest.MonkeyPatch.context() as patch:
@@ -167,8 +169,8 @@ def test_a_round_that_is_repeated_begins_as_it_did(
         name = str(message.content.config_records["config"].get("attempt-name"))
         if node == 101 and train and name == "2.0":
             asked.append(node)
-            wish = {"multipliers": json.dumps({"head.bias": 1}), "why": "a test"}
-            return Message(RecordDict({"ranges": ConfigRecord(wish)}), reply_to=message)
+            wish = ConfigRecord({"multipliers": json.dumps({"head.bias": 1}), "why": "a test"})
+            return Message(RecordDict({"ranges": wish}), reply_to=message)
         return message
 
     narrow = config("bn", recipe=text, scheme="bfv", name="narrow")

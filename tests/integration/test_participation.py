@@ -5,7 +5,6 @@ import math
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,10 +18,11 @@ from flwr.app import (
     RecordDict,
 )
 from flwr.common.constant import ErrorCode
+from flwr.serverapp import Grid
 from helpers import tiny
 from helpers.chaos import Clock
 from helpers.federation import SIZES, Config, Reply, clock, events, fault_at, once, play, run
-from helpers.loopback_grid import LoopbackGrid
+from helpers.loopback_grid import Alter, LoopbackGrid
 
 from ucadi_flwr.client_app import app
 from ucadi_flwr.errors import FederationError
@@ -115,7 +115,10 @@ def test_too_few_sites_are_waited_for_with_a_bound(config: Config) -> None:
         run(made)
 
 
-def corrupt(change: Callable[[bytearray, MetricRecord], Any]) -> Callable[..., Any]:
+Change = Callable[[bytearray, MetricRecord], object]
+
+
+def corrupt(change: Change) -> Alter:
     """The true answer of site b, changed on its way."""
 
     def alter(node: int, reply: Message) -> Message:
@@ -131,18 +134,18 @@ def corrupt(change: Callable[[bytearray, MetricRecord], Any]) -> Callable[..., A
     return alter
 
 
-def values(number: float) -> Callable[..., Any]:
+def values(number: float) -> Change:
     """The model's last value becomes this one."""
     return lambda blob, _: struct.pack_into("<f", blob, len(blob) - 4, number)
 
 
-def weight(number: int) -> Callable[..., Any]:
+def weight(number: int) -> Change:
     """The answer's own weight, of 36 in total."""
     return lambda blob, _: struct.pack_into("<Q", blob, bytes(blob).index(TOTAL) - 8, number)
 
 
 TOTAL = struct.pack("<Q", 36)
-WRONG: dict[str, tuple[Callable[..., Any], str]] = {
+WRONG: dict[str, tuple[Change, str]] = {
     "nan": (values(math.nan), "holds values that are not finite"),
     "infinite": (values(-math.inf), "not finite"),
     "huge": (values(3e38), "too large for a mean"),
@@ -161,9 +164,7 @@ WRONG: dict[str, tuple[Callable[..., Any], str]] = {
 
 
 @pytest.mark.parametrize(("change", "reason"), WRONG.values(), ids=WRONG)
-def test_answers_that_do_not_fit_are_left_out(
-    config: Config, change: Callable[..., Any], reason: str
-) -> None:
+def test_answers_that_do_not_fit_are_left_out(config: Config, change: Change, reason: str) -> None:
     result, _ = run(config(rounds=1), alter=corrupt(change))
     (failure,) = result["rounds"][0]["failures"]
     assert failure["site"] == "b"
@@ -237,18 +238,18 @@ def test_a_node_without_a_site_is_left_alone(config: Config) -> None:
     assert "has 3 sites; run that many nodes" in events(made, "failure")[0]["reason"]
 
 
-def test_a_site_that_joins_in_mid_run_is_greeted(config: Config) -> None:
+def test_a_site_that_joins_in_mid_run_takes_part(config: Config) -> None:
     made = config(nodes=2, rounds=2)
     network = LoopbackGrid(app, made.values, nodes=3)
     network.online = {100, 101}
     original = Cohort.register_new_nodes
-    rounds = []
+    rounds: list[int] = []
 
-    def register_new_nodes(self: Cohort, grid: Any, *rest: Any) -> None:
+    def register_new_nodes(self: Cohort, grid: Grid) -> bool:
         rounds.append(1)
         if len(rounds) == 3:  # before round 2
             network.online.add(102)
-        original(self, grid, *rest)
+        return original(self, grid)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Cohort, "register_new_nodes", register_new_nodes)

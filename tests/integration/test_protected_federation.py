@@ -3,13 +3,15 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from flwr.app import Message, RecordDict
+from flwr.common import NDArrays, Scalar
+from flwr.serverapp import Grid
 from helpers.federation import SIZES, Config, LocalRun, events, model, opened, play, run, same
 from helpers.loopback_grid import LoopbackGrid
+from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from ucadi_flwr.aggregation.optimizers import Moments, step
@@ -65,30 +67,37 @@ def test_the_order_of_answers_does_not_change_a_bit(config: Config) -> None:
 
 def test_what_is_opened_is_the_sites_own_sum(config: Config) -> None:
     """Losses and counts against what the sites computed."""
-    made, losses, counts = config("ucadi", scheme="bfv"), [], []
+    made = config("ucadi", scheme="bfv")
+    losses: list[tuple[float, int]] = []
+    counts: list[NDArray[np.int64]] = []
     fit, evaluate = SiteClient.fit, SiteClient.evaluate
 
-    def spy_fit(client: SiteClient, *args: Any) -> Any:
-        found = fit(client, *args)
-        losses.append((found[2]["loss"], found[1]))
-        return found
+    def spy_fit(
+        client: SiteClient, parameters: NDArrays, config: dict[str, Scalar]
+    ) -> tuple[NDArrays, int, dict[str, Scalar]]:
+        arrays, examples, metrics = fit(client, parameters, config)
+        losses.append((float(metrics["loss"]), examples))
+        return arrays, examples, metrics
 
-    def spy_evaluate(client: SiteClient, *args: Any) -> Any:
-        found = evaluate(client, *args)
-        counts.append(np.frombuffer(found[2]["counts"], np.int64))
-        return found
+    def spy_evaluate(
+        client: SiteClient, parameters: NDArrays, config: dict[str, Scalar]
+    ) -> tuple[float, int, dict[str, Scalar]]:
+        loss, examples, metrics = evaluate(client, parameters, config)
+        assert isinstance(metrics["counts"], bytes)
+        counts.append(np.frombuffer(metrics["counts"], np.int64))
+        return loss, examples, metrics
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SiteClient, "fit", spy_fit)
         patch.setattr(SiteClient, "evaluate", spy_evaluate)
         result, _ = run(made)
-    found = opened(made)
+    result_of_key = opened(made)
     for number in (1, 2):
         part = losses[3 * (number - 1) : 3 * number]
         mean = sum(loss * n for loss, n in part) / sum(n for _, n in part)
-        assert found.losses[number] == pytest.approx(mean, abs=3 / 2**11)
-    assert found.counts is not None
-    assert (found.counts.to_vector() == np.sum(counts, axis=0)).all()
+        assert result_of_key.losses[number] == pytest.approx(mean, abs=3 / 2**11)
+    assert result_of_key.counts is not None
+    assert (result_of_key.counts.to_vector() == np.sum(counts, axis=0)).all()
     for record in result["rounds"]:
         assert record["loss"] is None
         assert all(s["examples"] is None and s["loss"] is None for s in record["sites"].values())
@@ -160,15 +169,16 @@ def test_a_late_site_and_one_that_forgot_catch_up_with_fedadam(config: Config) -
     made = config("adam", recipe=recipe, scheme="bfv", rounds=5, nodes=2)
     network = LoopbackGrid(app, made.values, nodes=3)
     network.online = {100, 101}
-    register_new_nodes, calls = Cohort.register_new_nodes, []
+    register_new_nodes = Cohort.register_new_nodes
+    calls: list[int] = []
 
-    def scene(self: Cohort, *args: Any) -> None:
+    def scene(self: Cohort, grid: Grid) -> bool:
         calls.append(1)
         if len(calls) == 4:  # before round 3
             network.online.add(102)
         if len(calls) == 5:  # before round 4
             shutil.rmtree(made.cell / "sites" / "a")
-        register_new_nodes(self, *args)
+        return register_new_nodes(self, grid)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Cohort, "register_new_nodes", scene)

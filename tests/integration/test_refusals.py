@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flwr.app import Array, Message
+from flwr.app import Array, ConfigRecord, Message
 from helpers.federation import SIZES, Config, opened, play, run, same
 from helpers.loopback_grid import LoopbackGrid
 from safetensors.numpy import load_file
@@ -119,9 +119,10 @@ def test_an_altered_ciphertext_is_found_and_the_last_good_model_stays(config: Co
     assert "the sum of round 2 is given up and the model of round 1 stays" in str(error.value)
     assert "does not open as the sum of a, b, c" in str(error.value)
     assert list(opened(made).losses) == [1]
-    sums = [m.content.array_records.get("sums") or {} for m in network.pushed]
-    assert [set(found) for found in sums if found] == [{"1.0"}] * 3 + [{"2.0"}] * 3
-    good = next(found["1.0"] for found in sums if "1.0" in found).numpy()
+    records = [m.content.array_records for m in network.pushed]
+    sums = [of_message["sums"] for of_message in records if of_message.get("sums")]
+    assert [set(record) for record in sums] == [{"1.0"}] * 3 + [{"2.0"}] * 3
+    good = next(record["1.0"] for record in sums if "1.0" in record).numpy()
     assert (load_file(made.server / "sealed.safetensors")["sum/1.0"] == good).all()
 
 
@@ -133,7 +134,7 @@ def test_a_sum_that_some_can_open_is_not_given_up(config: Config, tmp_path: Path
     network = LoopbackGrid(app, made.values, nodes=3)
 
     def lose(node: int, message: Message) -> Message:
-        config = message.content.config_records.get("config") or {}
+        config = message.content.config_records.get("config", ConfigRecord())
         if node == 101 and config.get("server-round") == 2:
             network.contexts[node].node_config["key"] = str(other)
         return message
@@ -210,7 +211,7 @@ def test_too_few_sites_for_encryption_is_said(config: Config) -> None:
         run(made, fault=mute)
 
 
-def test_keys_that_are_missing_or_wrong_are_told(config: Config) -> None:
+def test_keys_that_are_missing_or_wrong_are_named(config: Config) -> None:
     with pytest.raises(ProtectionError, match="encrypts and the server has no context"):
         run(config("ucadi"))
     made = config("ucadi", scheme="bfv")

@@ -3,10 +3,9 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from helpers.federation import Config, play, run
+from helpers.federation import Config, Value, play, run
 from helpers.killed_run import configure, kill, resume
 from helpers.loopback_grid import LoopbackGrid
 
@@ -45,7 +44,7 @@ def edit(path: Path) -> None:
     ],
 )
 def test_a_damaged_checkpoint_is_refused(
-    config: Config, damage: Callable[[Path], Any], pattern: str, reason: str
+    config: Config, damage: Callable[[Path], object], pattern: str, reason: str
 ) -> None:
     broken = configure(config, "fedavg")
     kill(broken, "train", "3")
@@ -60,7 +59,7 @@ def test_a_damaged_checkpoint_is_refused(
     [({"seed": 1}, "initial and seed"), ({"rounds": 5}, "rounds"), ({"key": ""}, "key id")],
 )
 def test_another_run_s_checkpoint_is_refused(
-    config: Config, change: dict[str, Any], what: str, tmp_path: Path
+    config: Config, change: dict[str, Value], what: str, tmp_path: Path
 ) -> None:
     broken = configure(config, "ucadi")
     kill(broken, "train", "3")

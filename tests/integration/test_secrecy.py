@@ -2,10 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from flwr.common import NDArrays, Scalar
 from helpers.federation import SIZES, Config, LocalRun, run
 from helpers.loopback_grid import LoopbackGrid
 
@@ -30,23 +30,27 @@ def everything_at_the_server(config: LocalRun, network: LoopbackGrid) -> bytes:
     return b"\n".join(files + messages)
 
 
-@pytest.mark.parametrize(("strategy", "found"), [("fedavg", True), ("ucadi", False)])
+@pytest.mark.parametrize(("strategy", "readable"), [("fedavg", True), ("ucadi", False)])
 def test_the_server_never_has_a_key_a_model_or_a_size(
-    config: Config, strategy: str, found: bool, capfd: pytest.CaptureFixture[str]
+    config: Config, strategy: str, readable: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The same search finds all of it in a run without encryption, so the search works."""
     made = config(strategy, scheme="bfv", name=strategy, rounds=3)
     states: list[dict[str, np.ndarray]] = []
     fit, evaluate = SiteClient.fit, SiteClient.evaluate
 
-    def spy_fit(client: SiteClient, parameters: Any, *args: Any) -> Any:
-        result = fit(client, parameters, *args)
+    def spy_fit(
+        client: SiteClient, parameters: NDArrays, config: dict[str, Scalar]
+    ) -> tuple[NDArrays, int, dict[str, Scalar]]:
+        result = fit(client, parameters, config)
         states.append(dict(zip(client.tensors.shapes, result[0], strict=True)))
         return result
 
-    def spy_evaluate(client: SiteClient, parameters: Any, *args: Any) -> Any:
+    def spy_evaluate(
+        client: SiteClient, parameters: NDArrays, config: dict[str, Scalar]
+    ) -> tuple[float, int, dict[str, Scalar]]:
         states.append(dict(zip(client.tensors.shapes, parameters, strict=True)))
-        return evaluate(client, parameters, *args)
+        return evaluate(client, parameters, config)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SiteClient, "fit", spy_fit)
@@ -66,11 +70,11 @@ def test_the_server_never_has_a_key_a_model_or_a_size(
     }
     trained = [t for t in tensors if len(t) >= 16 and t not in initial]
     assert len(trained) > 500
-    assert any(t in server for t in trained) == found
+    assert any(t in server for t in trained) == readable
     sizes = [f'"examples": {3 * n // 4}'.encode() for n in SIZES.values()]
-    assert all((size in server) == found for size in sizes)
+    assert all((size in server) == readable for size in sizes)
     shared = [m for m in network.pushed + network.replies if "num-examples" in str(m.content)]
-    assert bool(shared) == found
+    assert bool(shared) == readable
 
 
 def test_a_record_of_a_site_s_size_is_in_no_message(config: Config) -> None:

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+from flwr.common import Scalar
 from helpers import tiny
+from torch import nn
 
 from ucadi_flwr.data.sites import open_sites
 from ucadi_flwr.models.factory import make_model
@@ -26,9 +28,14 @@ def test_a_site_keeps_features_only_where_it_keeps_predictions(tmp_path: Path) -
 
     def evaluate(results: RunFolder | None, trained_at: str, tested: str) -> set[str]:
         client = SiteClient(task, strategy, site, tmp_path / "cache", results)
-        config = {"trained-at": trained_at, "tested": tested, "seed": 0, "rounds": 1}
-        _, _, found = client.evaluate(arrays, config)
-        return set(found)
+        config: dict[str, Scalar] = {
+            "trained-at": trained_at,
+            "tested": tested,
+            "seed": 0,
+            "rounds": 1,
+        }
+        _, _, metrics = client.evaluate(arrays, config)
+        return set(metrics)
 
     answer = evaluate(None, "all", "test")
     assert not (tmp_path / "cell").exists()
@@ -37,6 +44,8 @@ def test_a_site_keeps_features_only_where_it_keeps_predictions(tmp_path: Path) -
     assert not kept.exists()
     assert evaluate(folder, "all", "test") == answer == {"counts"}
     features, labels = read_features(kept, 2)
-    assert features.shape == (len(site.parts["test"]), make_model(task, seed=0).head.in_features)
+    head = make_model(task, seed=0).get_submodule("head")
+    assert isinstance(head, nn.Linear)
+    assert features.shape == (len(site.parts["test"]), head.in_features)
     assert labels.tolist() == site.labels("test")
     assert np.ptp(features, axis=0).max() > 0

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from flwr.app import Message
+from flwr.app import Message, UserConfig
 from flwr.common.serde import message_to_proto
 from helpers.federation import SIZES, Config, LocalRun, events, model, play, run, same
 from helpers.loopback_grid import LoopbackGrid
@@ -65,8 +65,8 @@ def test_the_rounds_are_fedavg_s_and_what_is_frozen_stays_to_the_bit(config: Con
         "c": 6,
     }
     with safe_open(made.own_models / "a.safetensors", framework="numpy") as file:
-        found = file.metadata()
-    assert (found["own-of"], found["trained-at"]) == ("a", "all")
+        metadata = file.metadata()
+    assert (metadata["own-of"], metadata["trained-at"]) == ("a", "all")
 
 
 def test_without_mu_it_is_plain_training_from_the_global_model(config: Config) -> None:
@@ -206,9 +206,9 @@ def test_a_run_s_name_that_is_a_path_is_refused(
 def run_deployed(
     made: LocalRun, data: Path, places: Path, runs: list[str], called: str = ""
 ) -> None:
-    """Every node has its own folders; ``runs`` is told what the messages call the run.
+    """Every node has its own folders; ``runs`` receives the name of the run in each message.
 
-    ``called``: what the messages that ask for a test call it instead.
+    ``called``: another name of the run in the messages that ask for a test.
     """
 
     def note(_node: int, message: Message) -> Message:
@@ -219,7 +219,7 @@ def run_deployed(
 
     network = LoopbackGrid(app, made.values, nodes=3, fault=note)
     for i, site in enumerate(SIZES):
-        own = {"site": site, "data-dir": str(data / site), "threads": 1}
+        own: UserConfig = {"site": site, "data-dir": str(data / site), "threads": 1}
         network.contexts[100 + i].node_config.update(
             {**own, "cache-dir": str(places / site / "cache")}
         )

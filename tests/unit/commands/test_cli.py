@@ -10,7 +10,7 @@ from helpers import dicom_factory, federation, tiny
 
 import run_sim
 from ucadi_flwr import cli
-from ucadi_flwr.errors import RecipeError
+from ucadi_flwr.errors import RecipeError, reporting_errors
 from ucadi_flwr.protection.keys import SiteKey
 
 
@@ -82,7 +82,7 @@ def test_a_broken_results_file_is_named(
 
 
 def test_ctrl_c_prints_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended, cli.reporting_errors():
+    with pytest.raises(SystemExit) as ended, reporting_errors():
         raise KeyboardInterrupt
     assert ended.value.code == 130
     assert capsys.readouterr().err == "stopped\n"

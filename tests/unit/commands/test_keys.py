@@ -2,19 +2,22 @@
 
 import json
 import stat
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ucadi_flwr import cli
 
+Keys = Callable[..., tuple[int, str, str]]
+"""``keys(*words)`` runs ``ucadi keys``; it returns (exit status, output, errors)."""
+
 
 @pytest.fixture
 def keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Any:
-    """Run ``ucadi keys`` in a new folder; it returns (exit status, output, errors)."""
+) -> Keys:
+    """Run ``ucadi keys`` in a new folder."""
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str) -> tuple[int, str, str]:
@@ -28,7 +31,7 @@ def keys(
 
 
 @pytest.mark.parametrize("scheme", ["bfv", "ckks"])
-def test_create_show_and_check(keys: Any, tmp_path: Path, scheme: str) -> None:
+def test_create_show_and_check(keys: Keys, tmp_path: Path, scheme: str) -> None:
     code, out, err = keys("create", "site.key", "server.ctx", "--scheme", scheme)
     assert (code, err) == (0, "")
     assert stat.S_IMODE((tmp_path / "site.key").stat().st_mode) == 0o600
@@ -43,7 +46,7 @@ def test_create_show_and_check(keys: Any, tmp_path: Path, scheme: str) -> None:
     assert "1 + 2 + 3 = 6 under encryption" in out
 
 
-def test_rotate_makes_another_key_and_keeps_the_old(keys: Any, tmp_path: Path) -> None:
+def test_rotate_makes_another_key_and_keeps_the_old(keys: Keys, tmp_path: Path) -> None:
     keys("create", "site.key", "server.ctx")
     before = (tmp_path / "server.ctx").read_text()
     keys("create", "other.key", "other.ctx")
@@ -68,7 +71,7 @@ def test_rotate_makes_another_key_and_keeps_the_old(keys: Any, tmp_path: Path) -
     ],
 )
 def test_mistakes_are_one_line(
-    keys: Any, tmp_path: Path, words: tuple[str, ...], message: str
+    keys: Keys, tmp_path: Path, words: tuple[str, ...], message: str
 ) -> None:
     keys("create", "site.key", "server.ctx")
     files = sorted(tmp_path.iterdir())

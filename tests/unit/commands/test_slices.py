@@ -69,8 +69,8 @@ def test_manifest_has_a_row_per_slice(site: Path, tmp_path: Path) -> None:
     ]
     written = {f"images/{path.name}" for path in (tmp_path / "out" / "images").iterdir()}
     assert written == {row["file"] for row in rows}
-    excluded = (tmp_path / "out" / "excluded.csv").read_text(encoding="utf-8")
-    assert excluded.split() == ["name,patient,reason,detail"]
+    table = (tmp_path / "out" / "excluded.csv").read_text(encoding="utf-8")
+    assert table.split() == ["name,patient,reason,detail"]
     assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o700
 
 

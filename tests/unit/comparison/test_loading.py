@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.small_experiment import SmallExperiment
 
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.results import predictions as files
@@ -20,7 +21,7 @@ def write(folder: Path, text: str | bytes) -> Path:
     return path
 
 
-def test_reading(tmp_path):
+def test_reading(tmp_path: Path) -> None:
     file = read_predictions(write(tmp_path, GOOD), CLASSES)
     assert (file.cases, file.patients) == (["a", "b"], ["A", "B"])
     assert file.labels.tolist() == [0, 1]
@@ -45,7 +46,7 @@ def test_reading(tmp_path):
         (GOOD.encode() + b"\xff", "not UTF-8 at byte"),
     ],
 )
-def test_broken_files(tmp_path, text, message):
+def test_broken_files(tmp_path: Path, text: str | bytes, message: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(DataError) as error:
         read_predictions(path, CLASSES)
@@ -54,7 +55,7 @@ def test_broken_files(tmp_path, text, message):
     assert "\n" not in str(error.value)
 
 
-def test_missing_and_large_files(tmp_path, monkeypatch):
+def test_missing_and_large_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         DataError, match=r"gone\.csv: cannot be read \(No such file or directory\); predictions of"
     ):
@@ -66,14 +67,14 @@ def test_missing_and_large_files(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def two(experiment):
+def two(experiment: SmallExperiment) -> SmallExperiment:
     experiment.site("north", [1, 0, 1, 0], ["a", "b", "c", "c"])
     experiment.predict("fedavg", 0, "north", [0.9, 0.2, 0.6, 0.7])
     experiment.predict("other", 3, "north", [0.8, 0.3, 0.4, 0.1])
     return experiment
 
 
-def edit(experiment, old, new):
+def edit(experiment: SmallExperiment, old: str, new: str) -> Path:
     path = experiment.path("other", 3, "north")
     text = path.read_text()
     assert old in text
@@ -81,7 +82,7 @@ def edit(experiment, old, new):
     return path
 
 
-def test_cases_in_another_order_are_matched(two, find):
+def test_cases_in_another_order_are_matched(two: SmallExperiment) -> None:
     expected = two.analyse()
     two.tests.clear()
     two.predict("fedavg", 0, "north", [0.9, 0.2, 0.6, 0.7])
@@ -99,14 +100,14 @@ def test_cases_in_another_order_are_matched(two, find):
         ("north-3,", "north-3\\,", "not the cases"),
     ],
 )
-def test_other_cases_are_refused(two, old, new, message):
+def test_other_cases_are_refused(two: SmallExperiment, old: str, new: str, message: str) -> None:
     path = edit(two, old, new)
     with pytest.raises(DataError, match=message) as error:
         two.analyse()
     assert str(error.value).startswith(f"{path}: ")
 
 
-def test_a_missing_file_of_a_finished_run_is_refused(two):
+def test_a_missing_file_of_a_finished_run_is_refused(two: SmallExperiment) -> None:
     two.path("other", 3, "north").unlink()
     with pytest.raises(
         DataError, match=r"other/seed3/predictions/all/north\.csv: cannot be read \(No such file"
@@ -114,7 +115,7 @@ def test_a_missing_file_of_a_finished_run_is_refused(two):
         two.analyse()
 
 
-def test_failed_runs_are_left_out_with_a_warning(two, find):
+def test_failed_runs_are_left_out_with_a_warning(two: SmallExperiment) -> None:
     two.errors["other", 3] = "site north: CUDA\nout of memory."
     two.errors["fedavg", 7] = "x" * 300
     analysis = two.analyse()
@@ -125,13 +126,13 @@ def test_failed_runs_are_left_out_with_a_warning(two, find):
     ]
 
 
-def test_nothing_finished(two):
+def test_nothing_finished(two: SmallExperiment) -> None:
     two.errors = {("fedavg", 0): "no", ("other", 3): "no"}
     with pytest.raises(DataError, match="no run finished with predictions"):
         two.analyse()
 
 
-def test_sites_come_in_the_order_of_the_results(experiment):
+def test_sites_come_in_the_order_of_the_results(experiment: SmallExperiment) -> None:
     for name in ("b", "a"):
         experiment.site(name, [1, 0])
         experiment.predict("fedavg", 0, name, [0.9, 0.1])
@@ -140,7 +141,7 @@ def test_sites_come_in_the_order_of_the_results(experiment):
     assert [t.tested_at for t in experiment.analyse().tested] == ["a", "b", "all"]
 
 
-def test_probabilities_are_read_exactly(experiment, tmp_path):
+def test_probabilities_are_read_exactly(experiment: SmallExperiment, tmp_path: Path) -> None:
     experiment.site("north", np.arange(50) % 2)
     scores = np.random.default_rng(0).random(50)
     experiment.predict("fedavg", 0, "north", scores)

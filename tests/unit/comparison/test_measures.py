@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 from sklearn.metrics import (
     accuracy_score,
     confusion_matrix,
@@ -14,13 +15,14 @@ from ucadi_flwr.comparison.cases import Predictions
 from ucadi_flwr.comparison.measures import all_measures, confusion
 
 
-def decided(labels, called, classes):
+def decided(labels: ArrayLike, called: ArrayLike, classes: int) -> Predictions:
     """Predictions of one seed that are certain of ``called``."""
-    return Predictions((0,), np.asarray(labels), np.arange(len(labels)), np.eye(classes)[[called]])
+    truth, decisions = np.asarray(labels, np.int64), np.asarray(called, np.int64)
+    return Predictions((0,), truth, np.arange(len(truth)), np.eye(classes)[decisions[None]])
 
 
 @pytest.mark.parametrize("positive", [0, 1, 2])
-def test_three_classes_agree_with_scikit_learn(positive):
+def test_three_classes_agree_with_scikit_learn(positive: int) -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 200)
     called = np.where(rng.random(200) < 0.7, labels, rng.integers(0, 3, 200))
@@ -38,13 +40,13 @@ def test_three_classes_agree_with_scikit_learn(positive):
     assert confusion(decided(labels, called, 3)) == confusion_matrix(labels, called).tolist()
 
 
-def means(labels, called):
+def means(labels: ArrayLike, called: ArrayLike) -> dict[str, float | None]:
     return {
         name: measure.mean for name, measure in all_measures(decided(labels, called, 2), 1).items()
     }
 
 
-def test_undefined_measures_are_none():
+def test_undefined_measures_are_none() -> None:
     healthy = means([0] * 7, [0] * 7)
     assert (healthy["f1"], healthy["precision"], healthy["sensitivity"]) == (None, None, None)
     assert (healthy["specificity"], healthy["fpr"], healthy["auc"]) == (1.0, 0.0, None)

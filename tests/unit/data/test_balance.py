@@ -1,11 +1,13 @@
 """Class balancing by oversampling with augmentation."""
 
 from collections import Counter
+from collections.abc import Sized
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 from helpers import tiny
+from torch.utils.data import Dataset
 
 from ucadi_flwr.data.balance import oversampled_indices
 from ucadi_flwr.data.dataset import CachedCases, training_set
@@ -60,9 +62,10 @@ def task(folder: Path, **balance: object) -> TaskRecipe:
     return loader.load(TaskRecipe, str(tiny.write_task(folder)), changes)
 
 
-def images(dataset: torch.utils.data.Dataset) -> list[tuple[bytes, int]]:  # type: ignore[type-arg]
-    size = len(dataset)  # type: ignore[arg-type]
-    return [(dataset[i]["image"].numpy().tobytes(), dataset[i]["label"]) for i in range(size)]
+def images(dataset: Dataset[dict[str, Any]]) -> list[tuple[bytes, int]]:
+    assert isinstance(dataset, Sized)
+    items = [dataset[i] for i in range(len(dataset))]
+    return [(item["image"].numpy().tobytes(), item["label"]) for item in items]
 
 
 def test_without_balance_the_dataset_is_not_extended(site: Site, tmp_path: Path) -> None:

@@ -3,20 +3,21 @@
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
 import pytest
 from PIL import Image
+from torch.utils.data import Dataset
 
 from ucadi_flwr.data import dataset
-from ucadi_flwr.data.dataset import CachedCases
 from ucadi_flwr.data.manifest import Case
 from ucadi_flwr.data.sites import Site
 from ucadi_flwr.recipes import loader
 from ucadi_flwr.recipes.task import TaskRecipe
 
-Make = Callable[[Site, TaskRecipe, Path], CachedCases]
+Make = Callable[[Site, TaskRecipe, Path], Dataset[dict[str, Any]]]
 MAKERS: dict[str, Make] = {
     "cached": dataset.cached_set,
     "train": lambda site, task, cache: dataset.training_set(site, task, cache, seed=0),

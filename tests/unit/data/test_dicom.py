@@ -10,6 +10,7 @@ from helpers.dicom_reading import exclusion, read_single_series
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -151,7 +152,7 @@ def test_a_folder_that_cannot_be_listed_is_reported(
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, JPEGLSLossless, JPEGLosslessSV1])
 @pytest.mark.parametrize("keep", [0.8, 0.98])
 def test_file_cut_short_makes_the_series_unreadable(
-    tmp_path: Path, syntax: str, keep: float
+    tmp_path: Path, syntax: UID, keep: float
 ) -> None:
     write_series(tmp_path, rows=64, columns=64, syntax=syntax)
     truncate(sorted(tmp_path.iterdir())[3], keep)

@@ -1,13 +1,14 @@
 """Partitions keep patients together, ignore the order, and have every label in each part."""
 
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ucadi_flwr.data.manifest import Case
-from ucadi_flwr.data.partition import PARTS, check_disjoint, partition_into_sites, split_by_patient
+from ucadi_flwr.data.manifest import PARTS, Case
+from ucadi_flwr.data.partition import Parts, check_disjoint, partition_into_sites, split_by_patient
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.recipes.task import Split
 
@@ -23,11 +24,11 @@ COHORTS = st.lists(
 
 @given(COHORTS, st.randoms())
 def test_patients_stay_together_and_order_does_not_matter(
-    cases: list[Case], random: object
+    cases: list[Case], random: Random
 ) -> None:
     parts = split_by_patient(cases, Split(test=0.3, validation=0.2))
     shuffled = list(cases)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     again = split_by_patient(shuffled, Split(test=0.3, validation=0.2))
     assert sorted(c.name for part in PARTS for c in parts[part]) == sorted(c.name for c in cases)
     where: dict[str, str] = {}
@@ -87,8 +88,8 @@ def test_more_sites_than_patients() -> None:
 
 
 def test_a_patient_at_two_sites_must_be_in_the_same_part() -> None:
-    train = {"train": [case("a", "p")], "validation": [], "test": []}
-    test = {"train": [], "validation": [], "test": [case("b", "p")]}
+    train: Parts = {"train": [case("a", "p")], "validation": [], "test": []}
+    test: Parts = {"train": [], "validation": [], "test": [case("b", "p")]}
     check_disjoint({"x": train, "y": train})
     with pytest.raises(DataError, match="'p' is in train at site x and in test at site y"):
         check_disjoint({"x": train, "y": test})

@@ -5,6 +5,7 @@ import gzip
 import re
 import stat
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -72,7 +73,7 @@ def test_nifti_holds_hu_spacing_and_orientation(result: PrepareResult, tmp_path:
     np.testing.assert_array_equal(np.asarray(image.dataobj), hu.T)
     np.testing.assert_allclose(image.header.get_zooms(), [0.75, 0.5, 2.0], rtol=1e-6)
     assert image.header.get_xyzt_units()[0] == "mm"
-    expected = [[-0.75, 0, 0, 10], [0, -0.5, 0, 20], [0, 0, 2, -30], [0, 0, 0, 1]]
+    expected = np.array([[-0.75, 0, 0, 10], [0, -0.5, 0, 20], [0, 0, 2, -30], [0, 0, 0, 1]])
     for affine, code in (image.get_qform(coded=True), image.get_sform(coded=True)):
         np.testing.assert_allclose(affine, expected, atol=1e-5)
         assert code == 1
@@ -182,7 +183,7 @@ def test_a_series_without_patient_is_excluded(tmp_path: Path) -> None:
 
 def test_technical_words_lose_special_characters(tmp_path: Path) -> None:
     evil = '=HYPERLINK("http://x")'
-    agent = {"ContrastBolusAgent": "Iopamidol", "ConvolutionKernel": ["B70f", "3"]}
+    agent: dict[str, Any] = {"ContrastBolusAgent": "Iopamidol", "ConvolutionKernel": ["B70f", "3"]}
     write_series(tmp_path / "in", Manufacturer=evil, **agent)
     (kept,) = prepare(tmp_path / "in", tmp_path / "out", min_slices=4).kept
     assert (kept.manufacturer, kept.kernel) == ("HYPERLINK(http//x)", "B70f/3")

@@ -1,5 +1,7 @@
 """Adaptive slice sampling, compared with S0's table row by row."""
 
+from collections.abc import Hashable
+
 import numpy as np
 import pytest
 import torch
@@ -64,13 +66,14 @@ def test_short_scans_are_padded_once_with_the_cohort_s_mean() -> None:
 
 def test_exactly_enough_slices_pass_unchanged() -> None:
     volume = torch.randn(1, 16, 3, 3)
-    item = {"image": volume, "name": "a"}
+    item: dict[Hashable, object] = {"image": volume, "name": "a"}
     assert torch.equal(SampleSlicesd("image", 16)(item)["image"], volume)
     assert torch.equal(StackSamplesd("image", 16, 5)(item)["image"], volume[None])
 
 
 def test_training_samples_follow_the_random_state() -> None:
-    item = {"image": torch.arange(120.0)[None, :, None, None].expand(1, 120, 2, 2)}
+    image = torch.arange(120.0)[None, :, None, None].expand(1, 120, 2, 2)
+    item: dict[Hashable, object] = {"image": image}
     transform = SampleSlicesd("image", 16)
     transform.set_random_state(seed=1)
     first = [float(transform(item)["image"][0, 0, 0, 0]) for _ in range(8)]

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -47,7 +48,7 @@ def test_too_few_slices_are_reported_with_their_number(tmp_path: Path) -> None:
     ],
 )
 def test_headers_that_exclude_a_series(
-    tmp_path: Path, values: dict[str, object], reason: Reason, detail: str
+    tmp_path: Path, values: dict[str, Any], reason: Reason, detail: str
 ) -> None:
     write_series(tmp_path, **values)
     error = exclusion(tmp_path)

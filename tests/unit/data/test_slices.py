@@ -2,6 +2,7 @@
 
 import itertools
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,7 +100,7 @@ def test_the_default_window_is_that_of_tasks_on_volumes() -> None:
         ({"window_hu": (float("nan"), 1.0)}, "window is nan to 1"),
     ],
 )
-def test_selections_out_of_range_are_refused(wrong: dict[str, object], message: str) -> None:
+def test_selections_out_of_range_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         SliceSelection(**wrong)
 

@@ -1,6 +1,7 @@
 """``ucadi site --check``: each check, where all is in order and where it is not."""
 
 import http.server
+import os
 import ssl
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from helpers import tiny
+from helpers.known import known
 
 from ucadi_flwr.deployment import checks, health
 from ucadi_flwr.deployment.checks import (
@@ -60,7 +62,7 @@ def test_images(tmp_path: Path) -> None:
     assert "has 2 sites" in checks.check_images(data, task).detail
     assert checks.check_images(tmp_path / "none", task).ok is False
     with pytest.MonkeyPatch.context() as patch:  # root may read anything
-        patch.setattr(checks.os, "access", lambda path, _: not str(path).endswith("c3.nii.gz"))
+        patch.setattr(os, "access", lambda path, _: not str(path).endswith("c3.nii.gz"))
         result = checks.check_images(data / "a", task)
     assert result.ok is False
     assert "c3.nii.gz: cannot be read" in result.detail
@@ -71,7 +73,7 @@ def test_keys(kit: Path, plain_kit: Path) -> None:
     assert check_key(sealed, "bfv").ok
     assert check_key(sealed, "none").ok
     assert check_key(sealed, "ckks") == CheckResult(
-        "key", False, f"bfv, id {sealed.key.key_id.hex()}; the strategy needs ckks"
+        "key", False, f"bfv, id {known(sealed.key).key_id.hex()}; the strategy needs ckks"
     )
     assert check_key(plain, None) == CheckResult("key", True, "none")
     assert check_key(plain, "bfv") == CheckResult("key", False, "none, and the strategy needs bfv")

@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -107,7 +108,7 @@ def test_a_node_is_started_again_after_longer_and_longer_waits(
 ) -> None:
     write_program(programs, "flower-supernode", "print('Exit Code: 305')\nraise SystemExit(1)")
     waits: list[float] = []
-    monkeypatch.setattr(site.time, "sleep", waits.append)
+    monkeypatch.setattr(time, "sleep", waits.append)
     listener = Listener("again in 4 s")
     with pytest.raises(SystemExit) as ended:
         supervise(kit / "A", tmp_path, tmp_path / "state", None, listener)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_the_settings_of_a_deployed_run(kit: Path, run_request: RunRequest) -> N
     ],
 )
 def test_a_run_that_cannot_work_is_refused_at_once(
-    kit: Path, run_request: RunRequest, changes: dict[str, str], message: str
+    kit: Path, run_request: RunRequest, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises((RecipeError, FederationError), match=message):
         prepare_run(ServerKit.load(kit / "server"), replace(run_request, **changes))
@@ -127,7 +128,7 @@ def test_a_run_that_ended_early_is_an_error_with_the_reason(run_request: RunRequ
         result_files(server, watch, log)
 
 
-EVENTS = [
+EVENTS: list[dict[str, Any]] = [
     {"event": "log", "text": "x"},
     {"event": "gathered", "sites": ["A", "B"]},
     {"event": "failure", "round": 1, "site": "B", "reason": "late"},

@@ -59,6 +59,6 @@ def test_filled_bins_are_those_of_scikit_learn() -> None:
         ([0.1, 0.2], 0, "number of bins must be at least 1"),
     ],
 )
-def test_invalid_probabilities_are_refused(scores: list, bins: int, message: str) -> None:
+def test_invalid_probabilities_are_refused(scores: list[float], bins: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         reliability(scores, [0, 1], bins)

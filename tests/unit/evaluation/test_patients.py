@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from ucadi_flwr.evaluation.patients import per_patient
 
@@ -12,7 +13,7 @@ def test_scans_are_averaged_in_the_order_of_first_appearance() -> None:
     assert means == pytest.approx(np.array([[0.8, 0.2], [0.2, 0.8], [0.4, 0.6]]))
     assert labels.tolist() == [0, 1, 1]
     assert patients.tolist() == ["z", "a", "b"]
-    assert (means.dtype, labels.dtype) == (np.float64, np.int64)
+    assert (means.dtype, labels.dtype) == (np.dtype(np.float64), np.dtype(np.int64))
 
 
 def test_a_patient_with_two_labels_has_two_rows() -> None:
@@ -42,7 +43,7 @@ def test_one_scan_per_patient_changes_nothing() -> None:
     ],
 )
 def test_arrays_without_one_row_for_each_scan_are_refused(
-    scans: list, labels: list, patients: list
+    scans: ArrayLike, labels: ArrayLike, patients: ArrayLike
 ) -> None:
     with pytest.raises(ValueError, match="one row for each scan"):
         per_patient(scans, labels, patients)

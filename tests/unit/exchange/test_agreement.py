@@ -40,9 +40,9 @@ def test_weights_are_exchanged_where_they_are_hidden_and_differ() -> None:
     assert not agreement("fedavg").exchanges_weights
 
 
-def test_occasions_differ_by_run_model_round_attempt_and_purpose() -> None:
+def test_message_contexts_differ_by_run_model_round_attempt_and_purpose() -> None:
     one = agreement()
-    found = {
+    contexts = {
         one.message_context("model", "1.0"),
         one.message_context("model", "1.1"),
         one.message_context("model", "2.0"),
@@ -50,7 +50,7 @@ def test_occasions_differ_by_run_model_round_attempt_and_purpose() -> None:
         one.message_context("model", "1.0", "site-a"),
         Agreement(one.recipe, "other", SHAPES, 2).message_context("model", "1.0"),
     }
-    assert len(found) == 6
+    assert len(contexts) == 6
 
 
 def test_frame_sizes_are_those_of_real_frames() -> None:

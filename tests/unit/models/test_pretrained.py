@@ -141,7 +141,7 @@ def test_colours_are_summed_in_the_first_convolution_only(tmp_path: Path) -> Non
 def test_a_network_without_convolutions_loads(tmp_path: Path) -> None:
     model, start = nn.Sequential(nn.Linear(2, 2)), nn.Sequential(nn.Linear(2, 2))
     load_checkpoint(save_checkpoint(tmp_path, start.state_dict()), model)
-    assert torch.equal(model[0].weight, start[0].weight)
+    assert torch.equal(model.get_parameter("0.weight"), start.get_parameter("0.weight"))
 
 
 def test_a_model_of_this_package_loads_with_its_metadata(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ucadi_flwr.errors import DataError
+from ucadi_flwr.limits import MODEL_FILE_BYTES
 from ucadi_flwr.models import pretrained
 from ucadi_flwr.models.pretrained import load_initial
 from ucadi_flwr.models.state import read_state
@@ -138,7 +139,7 @@ def test_missing_files_and_other_kinds_are_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_too_large_is_not_opened(tmp_path: Path) -> None:
     path = tmp_path / "large.safetensors"
     with path.open("wb") as file:
-        file.truncate(pretrained.MODEL_FILE_BYTES + 1)
+        file.truncate(MODEL_FILE_BYTES + 1)
     with pytest.raises(DataError, match="has 1,073,741,825 bytes; the limit is 1,073,741,824"):
         load_checkpoint(path, resnet())
 

@@ -1,6 +1,7 @@
 """The frame: what was written is read back, and everything else is refused."""
 
-import dataclasses
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -26,34 +27,34 @@ def test_the_header_is_of_a_fixed_size() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("expected", "message"),
     [
-        ({"scheme": "ckks"}, "a scheme other than ckks"),
-        ({"key_id": b"K" * 16}, "under key 6b6b6b6b, expected 4b4b4b4b"),
-        ({"plan_digest": b"P" * 16}, "another model or other parameters"),
-        ({"message_context": MessageContext("ruin", 3)}, "of another run"),
+        (replace(SUM, scheme="ckks"), "a scheme other than ckks"),
+        (replace(SUM, key_id=b"K" * 16), "under key 6b6b6b6b, expected 4b4b4b4b"),
+        (replace(SUM, plan_digest=b"P" * 16), "another model or other parameters"),
+        (replace(SUM, message_context=MessageContext("ruin", 3)), "of another run"),
         (
-            {"message_context": MessageContext("run", 4)},
+            replace(SUM, message_context=MessageContext("run", 4)),
             "of round 3, attempt 0.*expected the model of round 4",
         ),
         (
-            {"message_context": MessageContext("run", 3, attempt=1)},
+            replace(SUM, message_context=MessageContext("run", 3, attempt=1)),
             "expected the model of round 3, attempt 1",
         ),
         (
-            {"message_context": MessageContext("run", 3, "metrics")},
+            replace(SUM, message_context=MessageContext("run", 3, "metrics")),
             "purpose b'model', expected the metrics",
         ),
-        ({"kind": Kind.CONTRIBUTION}, "a contribution was expected"),
-        ({"max_members": 1, "payload_size": 300}, "2 members; 1 to 1"),
-        ({"payload_size": 11}, "this plan has a payload of 11"),
-        ({"payload_size": 9, "max_members": 9}, "this plan has a payload of 9"),
-        ({"max_members": 1}, "bytes are too many"),
+        (replace(SUM, kind=Kind.CONTRIBUTION), "a contribution was expected"),
+        (replace(SUM, max_members=1, payload_size=300), "2 members; 1 to 1"),
+        (replace(SUM, payload_size=11), "this plan has a payload of 11"),
+        (replace(SUM, payload_size=9, max_members=9), "this plan has a payload of 9"),
+        (replace(SUM, max_members=1), "bytes are too many"),
     ],
 )
-def test_every_field_is_compared(change: dict[str, object], message: str) -> None:
+def test_every_field_is_compared(expected: Expected, message: str) -> None:
     with pytest.raises(ProtectionError, match=message):
-        frame.read(BLOB, dataclasses.replace(SUM, **change))
+        frame.read(BLOB, expected)
 
 
 def test_every_bit_of_the_header_matters() -> None:
@@ -104,16 +105,16 @@ def test_names_that_cannot_be_written(member: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
+    ("make", "message"),
     [
-        ({"round": -1}, "cannot be numbered"),
-        ({"round": 2**32}, "cannot be numbered"),
-        ({"round": 1, "attempt": 2**16}, "cannot be numbered"),
-        ({"round": 1, "purpose": ""}, "1 to 16 bytes"),
-        ({"round": 1, "purpose": "x" * 17}, "1 to 16 bytes"),
-        ({"round": 1, "purpose": "a\0"}, "1 to 16 bytes"),
+        (lambda: MessageContext("run", -1), "cannot be numbered"),
+        (lambda: MessageContext("run", 2**32), "cannot be numbered"),
+        (lambda: MessageContext("run", 1, attempt=2**16), "cannot be numbered"),
+        (lambda: MessageContext("run", 1, purpose=""), "1 to 16 bytes"),
+        (lambda: MessageContext("run", 1, purpose="x" * 17), "1 to 16 bytes"),
+        (lambda: MessageContext("run", 1, purpose="a\0"), "1 to 16 bytes"),
     ],
 )
-def test_impossible_message_contexts(fields: dict[str, object], message: str) -> None:
+def test_impossible_message_contexts(make: Callable[[], MessageContext], message: str) -> None:
     with pytest.raises(ProtectionError, match=message):
-        MessageContext("run", **fields)
+        make()

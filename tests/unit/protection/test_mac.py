@@ -5,7 +5,7 @@ import pytest
 
 from ucadi_flwr.protection.encoding.slots import HALF, PLAIN_MODULUS
 from ucadi_flwr.protection.kdf import derive
-from ucadi_flwr.protection.mac import _BLOCKS, LinearMac, MembershipTags
+from ucadi_flwr.protection.mac import _BLOCKS, LinearMac, MembershipTags, Tags
 
 KEY, TERMS = b"k" * 32, b"a" * 16
 ROWS = np.random.default_rng(0).integers(-HALF, HALF, (3, 50), endpoint=True)
@@ -60,7 +60,7 @@ def test_one_changed_slot_changes_every_tag(where: tuple[int, int], by: int) -> 
 
 
 @pytest.mark.parametrize("tags", [LinearMac(), MembershipTags()])
-def test_key_terms_and_members_change_the_tags(tags: LinearMac | MembershipTags) -> None:
+def test_key_terms_and_members_change_the_tags(tags: Tags) -> None:
     rows = ROWS if isinstance(tags, LinearMac) else ROWS.astype(np.float64)
     genuine = tags.of(KEY, TERMS, rows, ["a", "b"])
     assert len(genuine) == tags.count
@@ -77,13 +77,10 @@ def test_key_terms_and_members_change_the_tags(tags: LinearMac | MembershipTags)
 
 def test_derived_bytes_do_not_confuse_their_parts() -> None:
     derived = {
-        derive(*parts, size=16)
-        for parts in [
-            (b"key", "a", b"b"),
-            (b"key", "ab"),
-            (b"keya", "b"),
-            (b"key", "a", b"b", b""),
-            (b"key", "a", b"", b"b"),
-        ]
+        derive(b"key", "a", b"b", size=16),
+        derive(b"key", "ab", size=16),
+        derive(b"keya", "b", size=16),
+        derive(b"key", "a", b"b", b"", size=16),
+        derive(b"key", "a", b"", b"b", size=16),
     }
     assert len(derived) == 5

@@ -17,11 +17,12 @@ from helpers.protected_round import (
 from ucadi_flwr.errors import ProtectionError
 from ucadi_flwr.protection import frame
 from ucadi_flwr.protection.frame import Kind, MessageContext
-from ucadi_flwr.protection.keys import SiteKey
+from ucadi_flwr.protection.keys import ServerContext, SiteKey
 from ucadi_flwr.protection.plan import expected
 from ucadi_flwr.protection.protect import make_site
 from ucadi_flwr.protection.scheme import bfv
 from ucadi_flwr.protection.scheme.seal_io import SealIo
+from ucadi_flwr.protection.site import SealedSite
 
 DOES_NOT_OPEN = "does not open as the sum of"
 
@@ -87,6 +88,8 @@ def test_a_sum_under_another_key_whose_frame_names_this_key(scheme: str) -> None
     stranger = make_site(SiteKey.create(scheme), "a", 3)
     with pytest.raises(ProtectionError, match="under key"):
         stranger.open(fed.plan, CONTEXT, blob)
+    assert isinstance(stranger, SealedSite)
+    assert isinstance(fed.context, ServerContext)
     stranger._context = fed.context  # the frame falsely says that the key is right
     with pytest.raises(ProtectionError, match=DOES_NOT_OPEN):
         stranger.open(fed.plan, CONTEXT, blob)

@@ -1,5 +1,7 @@
 """Plans: plans that differ have different digests; sizes follow from them."""
 
+from collections.abc import Callable
+
 import pytest
 
 from ucadi_flwr.errors import ProtectionError
@@ -12,7 +14,7 @@ LAYOUT = Layout({"w": (3, 4096), "b": (10,)})
 
 
 def test_every_difference_changes_the_digest() -> None:
-    plans = [
+    plans: list[ModelPlan | IntegerPlan] = [
         ModelPlan("bfv", LAYOUT),
         ModelPlan("ckks", LAYOUT),
         ModelPlan("none", LAYOUT),
@@ -53,6 +55,6 @@ def test_sizes() -> None:
         (lambda: scheme("none"), "'none' does not encrypt"),
     ],
 )
-def test_impossible_plans(make: object, message: str) -> None:
+def test_impossible_plans(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ProtectionError, match=message):
         make()

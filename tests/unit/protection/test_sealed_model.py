@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ucadi_flwr.errors import ProtectionError
 from ucadi_flwr.protection.keys import SiteKey
 from ucadi_flwr.protection.sealed_model import MAGIC, check_initial, open_initial, seal_initial
 
 KEY = SiteKey.create("bfv")
-STATE = {
+STATE: dict[str, NDArray[np.float32]] = {
     "conv.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
     "bias": np.full(2, -1.5, np.float32),
-    "scale": np.float32(3.0).reshape(()),
+    "scale": np.array(3.0, np.float32),
 }
 SHAPES = {name: values.shape for name, values in STATE.items()}
 BLOB = seal_initial(KEY, STATE)

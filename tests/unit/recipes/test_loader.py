@@ -35,9 +35,14 @@ def test_every_strategy_loads_under_its_own_name(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [*TASKS, *STRATEGIES], ids=lambda p: p.stem)
 def test_dump_and_load_keep_the_digest(path: Path, tmp_path: Path) -> None:
-    kind = TaskRecipe if path.parent.name == "tasks" else StrategyRecipe
+    if path.parent.name == "tasks":
+        check_copy(TaskRecipe, path, tmp_path / "copy.yaml")
+    else:
+        check_copy(StrategyRecipe, path, tmp_path / "copy.yaml")
+
+
+def check_copy(kind: type[loader.Recipe], path: Path, copy: Path) -> None:
     recipe = loader.load(kind, str(path))
-    copy = tmp_path / "copy.yaml"
     copy.write_text(loader.dump(recipe), encoding="utf-8")
     assert loader.digest(loader.load(kind, str(copy))) == loader.digest(recipe)
 

@@ -1,8 +1,7 @@
 """Test sets, strategies and models in the order of the page."""
 
-from types import SimpleNamespace
-
 import pytest
+from helpers.small_analysis import a_difference, a_test, analysis_of, estimate
 
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report.comparisons import Comparison, TestSet, measure_of
@@ -22,8 +21,8 @@ def test_all_sites_come_first_and_strategies_keep_their_order(comparison: Compar
     assert comparison.units == ["scan", "patient"]
 
 
-def test_a_strategy_that_only_the_analysis_names_comes_last(of: SimpleNamespace) -> None:
-    analysis = of.analysis([of.tested("new", ALL_SITES, "a"), of.tested("fedavg", ALL_SITES, "a")])
+def test_a_strategy_that_only_the_analysis_names_comes_last() -> None:
+    analysis = analysis_of([a_test("new", ALL_SITES, "a"), a_test("fedavg", ALL_SITES, "a")])
     assert Comparison(analysis, ["fedavg"]).strategies == ["fedavg", "new"]
 
 
@@ -39,14 +38,14 @@ def test_sizes(fewest: int, most: int, patients: int, size: str) -> None:
     assert TestSet("a", "case", fewest, most, patients, 40).size == size
 
 
-def test_different_numbers_of_cases_are_shown_as_a_range(of: SimpleNamespace) -> None:
-    tests = [of.tested("x", ALL_SITES, "a", cases=12), of.tested("y", ALL_SITES, "a", cases=14)]
-    assert Comparison(of.analysis(tests), []).sets[0].cases == "12–14 cases"
+def test_different_numbers_of_cases_are_shown_as_a_range() -> None:
+    tests = [a_test("x", ALL_SITES, "a", cases=12), a_test("y", ALL_SITES, "a", cases=14)]
+    assert Comparison(analysis_of(tests), []).sets[0].cases == "12–14 cases"
 
 
-def test_an_analysis_of_patients_counts_patients(of: SimpleNamespace) -> None:
-    tests = [of.tested("fedavg", ALL_SITES, "a", unit="patient", cases=31, patients=30)]
-    comparison = Comparison(of.analysis(tests), [])
+def test_an_analysis_of_patients_counts_patients() -> None:
+    tests = [a_test("fedavg", ALL_SITES, "a", unit="patient", cases=31, patients=30)]
+    comparison = Comparison(analysis_of(tests), [])
     assert comparison.unit == "patient"
     assert comparison.sets[0].size == "30 patients, 40 positive"
 
@@ -72,12 +71,12 @@ def test_cross_site_rows_are_trained_models_at_sites(comparison: Comparison) -> 
     assert rows[2].auc("nowhere").mean is None
 
 
-def test_with_one_site_its_cases_are_all_cases(of: SimpleNamespace) -> None:
-    tests = [of.tested("fedavg", ALL_SITES, site) for site in ("a", ALL_SITES)]
+def test_with_one_site_its_cases_are_all_cases() -> None:
+    tests = [a_test("fedavg", ALL_SITES, site) for site in ("a", ALL_SITES)]
     differences = [
-        of.difference("ucadi", "fedavg", site, of.estimate(0.1)) for site in ("a", ALL_SITES)
+        a_difference("ucadi", "fedavg", site, estimate(0.1)) for site in ("a", ALL_SITES)
     ]
-    comparison = Comparison(of.analysis(tests, differences=differences), [])
+    comparison = Comparison(analysis_of(tests, differences=differences), [])
     assert [test_set.site for test_set in comparison.sets] == ["a"]
     assert [d.tested_at for d in comparison.differences("auc")] == ["a"]
 
@@ -93,19 +92,17 @@ def test_differences_by_test_set_then_strategy(comparison: Comparison) -> None:
     assert len(comparison.differences("auc", "patient")) == 1
 
 
-def test_strategies_that_were_not_tested_come_last_among_differences(of: SimpleNamespace) -> None:
-    differences = [
-        of.difference(name, "fedavg", "a", of.estimate(0.1)) for name in ("gone", "fedavg")
-    ]
-    analysis = of.analysis([of.tested("fedavg", ALL_SITES, "a")], differences=differences)
+def test_strategies_that_were_not_tested_come_last_among_differences() -> None:
+    differences = [a_difference(name, "fedavg", "a", estimate(0.1)) for name in ("gone", "fedavg")]
+    analysis = analysis_of([a_test("fedavg", ALL_SITES, "a")], differences=differences)
     assert [d.a for d in Comparison(analysis, []).differences("auc")] == ["fedavg", "gone"]
 
 
-def test_a_missing_measure_is_undefined(of: SimpleNamespace) -> None:
+def test_a_missing_measure_is_undefined() -> None:
     assert measure_of(None, "auc").mean is None
-    assert measure_of(of.tested("x", ALL_SITES, "a"), "nonsense").mean is None
+    assert measure_of(a_test("x", ALL_SITES, "a"), "nonsense").mean is None
 
 
-def test_an_empty_analysis_has_nothing(of: SimpleNamespace) -> None:
-    comparison = Comparison(of.analysis([]), ["fedavg"])
+def test_an_empty_analysis_has_nothing() -> None:
+    comparison = Comparison(analysis_of([]), ["fedavg"])
     assert (comparison.sets, comparison.main, comparison.units) == ([], None, [])

@@ -1,6 +1,7 @@
 """Seconds and bytes, computed by hand."""
 
 import pytest
+from helpers.near import near
 
 from ucadi_flwr.report.costs import Seconds, costs, seconds_of
 from ucadi_flwr.results.experiment import Results
@@ -43,7 +44,7 @@ def test_costs_are_means_over_runs_that_finished(results: Results) -> None:
     assert local.per_round is None
     assert (local.bytes_up, local.bytes_down, local.megabits) == (0, 0, 0)
     # one round of 2 s: training 1, protection 0.5, addition 0.1, so the rest is 0.4
-    assert central.per_round == Seconds(2.0, 1.0, 0.5, 0.1, pytest.approx(0.4))
+    assert central.per_round == Seconds(2.0, 1.0, 0.5, 0.1, near(0.4))
     # 1 MB up and 2 MB down over 3 sites; pooling exchanges the images
     assert central.bytes_up == pytest.approx(1e6 / 3)
     assert central.bytes_down == pytest.approx(2e6 / 3)

@@ -2,6 +2,8 @@
 
 import csv
 import io
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,13 +11,13 @@ from helpers.small_experiment import SmallExperiment
 
 from ucadi_flwr.comparison import resampling
 from ucadi_flwr.report.csv_files import csv_texts
-from ucadi_flwr.results.analysis import Estimate, read_analysis, write_analysis
+from ucadi_flwr.results.analysis import Analysis, Estimate, read_analysis, write_analysis
 
 PARTS = ("mean", "low", "high", "sd")
 
 
 @pytest.fixture
-def analysis(tmp_path, monkeypatch):
+def analysis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Analysis:
     monkeypatch.setattr(resampling, "DRAWS", 200)
     experiment = SmallExperiment(tmp_path)
     rng = np.random.default_rng(19)
@@ -37,19 +39,19 @@ def analysis(tmp_path, monkeypatch):
     return experiment.analyse(readers=path)
 
 
-def rows(text):
+def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def number(text):
+def number(text: str) -> float | None:
     return None if text == "" else float(text)
 
 
-def estimate(row, prefix=""):
-    return Estimate(**{part: number(row[prefix + part]) for part in PARTS})
+def estimate(row: Mapping[str, str], prefix: str = "") -> Estimate:
+    return Estimate.model_validate({part: number(row[prefix + part]) for part in PARTS})
 
 
-def test_names_and_lines(analysis):
+def test_names_and_lines(analysis: Analysis) -> None:
     files = csv_texts(analysis)
     assert list(files) == [
         "figures.csv",
@@ -61,7 +63,7 @@ def test_names_and_lines(analysis):
     assert all(text.endswith("\n") and "\r" not in text for text in files.values())
 
 
-def test_measures(analysis):
+def test_measures(analysis: Analysis) -> None:
     lines = rows(csv_texts(analysis)["figures.csv"])
     assert len(lines) == sum(9 + 2 + (t.unit == "scan") for t in analysis.tested)
     by_key = {
@@ -80,7 +82,7 @@ def test_measures(analysis):
             assert number(by_key[*key, "auc_binned"]["mean"]) == t.auc_binned
 
 
-def test_differences(analysis):
+def test_differences(analysis: Analysis) -> None:
     lines = rows(csv_texts(analysis)["differences.csv"])
     for row, d in zip(lines, analysis.differences, strict=True):
         assert estimate(row) == d.difference
@@ -89,7 +91,7 @@ def test_differences(analysis):
         assert (row["unit"], row["measure"], row["method"]) == (d.unit, d.measure, d.method)
 
 
-def test_curves(analysis):
+def test_curves(analysis: Analysis) -> None:
     files = csv_texts(analysis)
     points = [
         (t, *point)
@@ -107,7 +109,7 @@ def test_curves(analysis):
         assert int(row["cases"]) == b.cases
 
 
-def test_readers(analysis):
+def test_readers(analysis: Analysis) -> None:
     lines = rows(csv_texts(analysis)["readers.csv"])
     expected = [(study, row) for study in analysis.readers for row in (None, *study.readers)]
     assert len(lines) == 10
@@ -125,7 +127,7 @@ def test_readers(analysis):
             assert (number(row["p"]), number(row["p_holm"])) == (reader.p, reader.p_holm)
 
 
-def test_the_document_is_read_back_as_it_was(analysis, tmp_path):
+def test_the_document_is_read_back_as_it_was(analysis: Analysis, tmp_path: Path) -> None:
     path = tmp_path / "analysis.json"
     write_analysis(path, analysis)
     assert read_analysis(path) == analysis

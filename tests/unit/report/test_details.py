@@ -1,8 +1,8 @@
 """The rows of the smaller tables."""
 
-from types import SimpleNamespace
-
 import pytest
+from helpers.near import near
+from helpers.small_analysis import a_test, analysis_of, estimate
 
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.report import details
@@ -17,24 +17,24 @@ def test_binned_minus_exact(comparison: Comparison) -> None:
         ("fedavg", "all sites"),
         ("ucadi", "all sites"),
     ]
-    assert (rows[1].exact, rows[1].binned) == (0.9, pytest.approx(0.899))
+    assert (rows[1].exact, rows[1].binned) == (0.9, near(0.899))
     assert rows[1].difference == pytest.approx(-0.001)
 
 
-def test_the_largest_difference_keeps_its_sign(of: SimpleNamespace) -> None:
-    auc = of.estimate(0.5)
+def test_the_largest_difference_keeps_its_sign() -> None:
+    auc = estimate(0.5)
     tests = [
-        of.tested("x", ALL_SITES, ALL_SITES, auc, auc_binned=0.501),
-        of.tested("x", ALL_SITES, "a", auc, auc_binned=0.497),
-        of.tested("x", ALL_SITES, "b", auc, auc_binned=None),
-        of.tested("y", ALL_SITES, "b", of.estimate(None), auc_binned=0.6),
-        of.tested("z", ALL_SITES, "b", auc, auc_binned=None),
+        a_test("x", ALL_SITES, ALL_SITES, auc, auc_binned=0.501),
+        a_test("x", ALL_SITES, "a", auc, auc_binned=0.497),
+        a_test("x", ALL_SITES, "b", auc, auc_binned=None),
+        a_test("y", ALL_SITES, "b", estimate(None), auc_binned=0.6),
+        a_test("z", ALL_SITES, "b", auc, auc_binned=None),
     ]
-    x, y = details.binned(Comparison(of.analysis(tests), []))
+    x, y = details.binned(Comparison(analysis_of(tests), []))
     assert (x.where, x.difference, x.largest) == (
         "all sites",
-        pytest.approx(0.001),
-        pytest.approx(-0.003),
+        near(0.001),
+        near(-0.003),
     )
     assert (y.strategy, y.where, y.exact, y.difference, y.largest) == ("y", "b", None, None, None)
 
@@ -42,14 +42,14 @@ def test_the_largest_difference_keeps_its_sign(of: SimpleNamespace) -> None:
 def test_confusion_rows_are_true_classes_side_by_side(comparison: Comparison) -> None:
     sets = comparison.sets[:2]
     healthy, covid = details.confusion(comparison, "fedavg", sets, ["healthy", "covid"])
-    half = [(50, pytest.approx(100 * 50 / 60)), (10, pytest.approx(100 * 10 / 60))]
+    half = [(50, near(100 * 50 / 60)), (10, near(100 * 10 / 60))]
     assert (healthy.name, healthy.cells) == ("healthy", half * 2)
     assert covid.cells == [(5, 12.5), (35, 87.5)] * 2
 
 
-def test_confusion_without_a_test_or_without_cases(of: SimpleNamespace) -> None:
-    tests = [of.tested("x", ALL_SITES, "a", confusion=[[0, 0]]), of.tested("y", ALL_SITES, "b")]
-    comparison = Comparison(of.analysis(tests), [])
+def test_confusion_without_a_test_or_without_cases() -> None:
+    tests = [a_test("x", ALL_SITES, "a", confusion=[[0, 0]]), a_test("y", ALL_SITES, "b")]
+    comparison = Comparison(analysis_of(tests), [])
     first, second = details.confusion(comparison, "x", comparison.sets, ["healthy", "covid"])
     assert first.cells == [(0, 0.0), (0, 0.0), None, None]
     assert second.cells == [None, None, None, None]
@@ -65,18 +65,14 @@ def test_confusion_without_a_test_or_without_cases(of: SimpleNamespace) -> None:
         (2, 0, [[ALL_SITES, "s0", "s1"]]),
     ],
 )
-def test_confusion_matrices_that_fit(
-    sites: int, classes: int, expected: list[list[str]], of: SimpleNamespace
-) -> None:
-    tests = [
-        of.tested("x", ALL_SITES, site) for site in (ALL_SITES, *(f"s{i}" for i in range(sites)))
-    ]
-    blocks = details.confusion_blocks(Comparison(of.analysis(tests), []), ["c"] * classes)
+def test_confusion_matrices_that_fit(sites: int, classes: int, expected: list[list[str]]) -> None:
+    tests = [a_test("x", ALL_SITES, site) for site in (ALL_SITES, *(f"s{i}" for i in range(sites)))]
+    blocks = details.confusion_blocks(Comparison(analysis_of(tests), []), ["c"] * classes)
     assert [[test_set.site for test_set in block] for block in blocks] == expected
 
 
-def test_the_auc_of_a_class(of: SimpleNamespace) -> None:
-    tested = of.tested("x", ALL_SITES, "a")
+def test_the_auc_of_a_class() -> None:
+    tested = a_test("x", ALL_SITES, "a")
     assert details.class_auc(tested, "covid").mean == 0.9
     assert details.class_auc(tested, "other").mean is None
     assert details.class_auc(None, "covid").mean is None
@@ -91,12 +87,12 @@ def test_differences_under_their_measure_unit_and_method(comparison: Comparison)
     ]
 
 
-def test_test_sets_without_a_curve(comparison: Comparison, of: SimpleNamespace) -> None:
+def test_test_sets_without_a_curve(comparison: Comparison) -> None:
     assert details.without_curve(comparison) == ["b"]
     assert details.has_undefined_auc(comparison)
     assert details.ranks_local_models_together(comparison)
     assert not details.has_held_out(comparison)
-    only = Comparison(of.analysis([of.tested("fedavg", ALL_SITES, "a", held_out=True)]), [])
+    only = Comparison(analysis_of([a_test("fedavg", ALL_SITES, "a", held_out=True)]), [])
     assert details.without_curve(only) == []
     assert not details.has_undefined_auc(only)
     assert not details.ranks_local_models_together(only)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,7 +10,7 @@ from ucadi_flwr.results import experiment as results_module
 from ucadi_flwr.results.analysis import Analysis, read_analysis, write_analysis
 from ucadi_flwr.results.experiment import Results, read_results, write_results
 
-Reader = Callable[[Path], Any]
+Reader = Callable[[Path], Results | Analysis]
 
 
 def test_documents_are_read_as_they_were_written(

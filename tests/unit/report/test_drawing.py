@@ -2,13 +2,14 @@
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import matplotlib
 import pytest
+from helpers import svg
 from helpers.read_page import drawings_of
+from helpers.small_analysis import a_difference, a_test, analysis_of, estimate
+from helpers.small_results import fair_results
 from PIL import Image
 
 from ucadi_flwr.report.comparisons import Comparison
@@ -18,7 +19,6 @@ from ucadi_flwr.report.figures.forest import forest_plots
 from ucadi_flwr.results.analysis import Analysis
 from ucadi_flwr.results.experiment import Results
 
-Make = Callable[..., Results]
 NAMES = ["forest-auc", "forest-accuracy", "roc", "cross-site", "learning", "calibration"]
 
 
@@ -32,15 +32,13 @@ HOSTILE = {
 }
 
 
-def test_names_are_text_whatever_they_hold(
-    make: Make, of: SimpleNamespace, svg: SimpleNamespace, tmp_path: Path
-) -> None:
+def test_names_are_text_whatever_they_hold(tmp_path: Path) -> None:
     strategies, sites = list(HOSTILE)[:3], list(HOSTILE)[3:]
-    results = make([*strategies, "x"], sites)
-    tests = [of.tested(name, "all", site) for name in strategies for site in sites]
-    tests += [of.tested("x", site, site) for site in sites]
-    differences = [of.difference("x", strategies[0], site, of.estimate(0.1)) for site in sites]
-    analysis = of.analysis(tests, differences=differences, reference=strategies[0])
+    results = fair_results([*strategies, "x"], sites)
+    tests = [a_test(name, "all", site) for name in strategies for site in sites]
+    tests += [a_test("x", site, site) for site in sites]
+    differences = [a_difference("x", strategies[0], site, estimate(0.1)) for site in sites]
+    analysis = analysis_of(tests, differences=differences, reference=strategies[0])
     drawings = drawings_of(results, analysis)
     words = {drawing.name: svg.texts(svg.parse(drawing)) for drawing in drawings}
     for name in strategies:
@@ -60,12 +58,10 @@ def test_names_are_text_whatever_they_hold(
         ET.parse(path)  # noqa: S314 - our own figure
 
 
-def test_characters_that_xml_forbids_are_replaced(
-    svg: SimpleNamespace, of: SimpleNamespace
-) -> None:
-    differences = [of.difference("x", "bell\a", "s", of.estimate(0.1))]
-    tests = [of.tested("x", "all", "s")]
-    analysis = of.analysis(tests, differences=differences, reference="bell\a")
+def test_characters_that_xml_forbids_are_replaced() -> None:
+    differences = [a_difference("x", "bell\a", "s", estimate(0.1))]
+    tests = [a_test("x", "all", "s")]
+    analysis = analysis_of(tests, differences=differences, reference="bell\a")
     (drawing,) = forest_plots(Comparison(analysis, []))
     assert svg.parse(drawing).findtext("title") == "Differences in AUC from bell\ufffd"
 
@@ -133,9 +129,7 @@ def test_without_a_finished_run_there_is_no_figure(results: Results) -> None:
     assert drawings_of(results.model_copy(update={"cells": failed})) == []
 
 
-def test_ids_and_references_carry_the_figures_name(
-    fair: Results, analysis: Analysis, svg: SimpleNamespace
-) -> None:
+def test_ids_and_references_carry_the_figures_name(fair: Results, analysis: Analysis) -> None:
     for drawing in drawings_of(fair, analysis):
         root = svg.parse(drawing)
         ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]

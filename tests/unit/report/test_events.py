@@ -1,19 +1,18 @@
 """TensorBoard's event files, read back; and the error if it is not installed."""
 
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from helpers.near import near
+from helpers.small_results import fair_results
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ucadi_flwr.errors import DataError
 from ucadi_flwr.report.events import write_events
 from ucadi_flwr.results.experiment import Results, write_results
-
-Make = Callable[..., Results]
 
 
 def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -26,8 +25,8 @@ def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 @pytest.fixture
-def dated(make: Make) -> Results:
-    results = make(["local", "fedavg"], ["a", "b c"], own=True)
+def dated() -> Results:
+    results = fair_results(["local", "fedavg"], ["a", "b c"], own=True)
     return results.model_copy(update={"created": "2026-01-02T03:04:05+00:00"})
 
 
@@ -39,11 +38,11 @@ def test_every_finished_run_is_written_and_read_back(dated: Results, tmp_path: P
     cell = dated.cells[1]
     values = read(tmp_path / "new" / "fedavg" / "seed0")
     rounds = cell.rounds
-    assert values["loss/mean"] == [(r.round, pytest.approx(r.loss)) for r in rounds]
-    assert values["loss/a"] == [(r.round, pytest.approx(r.sites["a"].loss)) for r in rounds]
+    assert values["loss/mean"] == [(r.round, near(r.loss)) for r in rounds]
+    assert values["loss/a"] == [(r.round, near(r.sites["a"].loss)) for r in rounds]
     assert values["bytes/up"] == [(r.round, r.bytes_up) for r in rounds]
     assert values["bytes/down"] == [(r.round, r.bytes_down) for r in rounds]
-    assert values["seconds/round"] == [(r.round, pytest.approx(r.seconds)) for r in rounds]
+    assert values["seconds/round"] == [(r.round, near(r.seconds)) for r in rounds]
     assert {tag for tag in values if tag.startswith("seconds/")} == {
         *("seconds/round", "seconds/training", "seconds/protection", "seconds/adding")
     }

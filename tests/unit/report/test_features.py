@@ -1,12 +1,9 @@
 """The pictures of features on the page: panels, texts, and the note if there is no picture."""
 
-from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any
-
 import numpy as np
 import pytest
-from helpers.read_page import page_of
+from helpers import svg
+from helpers.read_page import Page, page_of
 
 from ucadi_flwr.report.comparisons import Comparison
 from ucadi_flwr.report.figures.scatter import feature_plots
@@ -14,10 +11,10 @@ from ucadi_flwr.results.analysis import Analysis, Embedding
 from ucadi_flwr.results.experiment import Results
 
 
-def embedding(strategy: str, cases: int = 30, picture: bool = True, **more: Any) -> Embedding:
+def embedding(strategy: str, cases: int = 30, picture: bool = True, **more: object) -> Embedding:
     rng = np.random.default_rng(0)
-    return Embedding(
-        **{
+    return Embedding.model_validate(
+        {
             "strategy": strategy,
             "seed": 0,
             "sites": ["a", "b"],
@@ -39,7 +36,7 @@ def with_features(analysis: Analysis, *embeddings: Embedding) -> Analysis:
     return analysis.model_copy(update={"embeddings": list(embeddings)})
 
 
-def test_two_panels_have_the_same_points(analysis: Analysis, svg: SimpleNamespace) -> None:
+def test_two_panels_have_the_same_points(analysis: Analysis) -> None:
     comparison = Comparison(with_features(analysis, embedding("fedavg")), ["fedavg"])
     (drawing,) = feature_plots(comparison, ["healthy", "covid"])
     root = svg.parse(drawing)
@@ -61,7 +58,7 @@ def test_the_caption_says_that_cases_were_drawn(analysis: Analysis) -> None:
     assert "30 test cases (drawn at random from 1,234), placed by" in drawing.caption
 
 
-def test_many_sites_are_all_in_the_legend(analysis: Analysis, svg: SimpleNamespace) -> None:
+def test_many_sites_are_all_in_the_legend(analysis: Analysis) -> None:
     names = [f"s{i}" for i in range(9)]
     nine = embedding("fedavg", 36, sites=names, site=[i % 9 for i in range(36)])
     (drawing,) = feature_plots(Comparison(with_features(analysis, nine), ["fedavg"]), ["h", "c"])
@@ -70,13 +67,13 @@ def test_many_sites_are_all_in_the_legend(analysis: Analysis, svg: SimpleNamespa
 
 
 @pytest.fixture
-def page(fair: Results, analysis: Analysis, read: Callable[[str], Any]) -> Any:
+def page(fair: Results, analysis: Analysis) -> Page:
     few = embedding("ucadi", 12, picture=False, silhouette_site=None)
     same = embedding("local", 25, picture=False)
-    return read(page_of(fair, with_features(analysis, embedding("fedavg"), few, same)))
+    return Page(page_of(fair, with_features(analysis, embedding("fedavg"), few, same)))
 
 
-def test_the_table_has_the_silhouettes(page: Any) -> None:
+def test_the_table_has_the_silhouettes(page: Page) -> None:
     assert page.table("Mean silhouette of the features") == [
         ["Strategy", "Seed", "Cases", "Features", "By class", "By site"],
         ["fedavg", "0", "30", "120", ".25", "−.03"],
@@ -86,7 +83,7 @@ def test_the_table_has_the_silhouettes(page: Any) -> None:
     assert "Test cases with similar features" in page.text
 
 
-def test_the_page_says_why_there_is_no_picture(page: Any) -> None:
+def test_the_page_says_why_there_is_no_picture(page: Page) -> None:
     assert (
         "No picture of ucadi: 12 cases are too few, because any few points look like" in page.text
     )

@@ -1,9 +1,10 @@
 """The heat map: values where they belong, readable in grey."""
 
 import re
-from types import SimpleNamespace
 
 import pytest
+from helpers import svg
+from helpers.small_analysis import a_test, analysis_of
 from matplotlib.colors import to_rgb
 
 from ucadi_flwr.report.comparisons import Comparison
@@ -15,7 +16,7 @@ def values(rows: list[list[str]]) -> list[list[str]]:
     return [row for row in cells if row]
 
 
-def test_every_value_is_in_its_row_and_column(comparison: Comparison, svg: SimpleNamespace) -> None:
+def test_every_value_is_in_its_row_and_column(comparison: Comparison) -> None:
     root = svg.parse(cross_site(comparison))
     assert values(svg.rows(root)) == [
         [".870", "–"],
@@ -28,9 +29,7 @@ def test_every_value_is_in_its_row_and_column(comparison: Comparison, svg: Simpl
     assert [text for text in svg.texts(root) if text in ("a", "b")] == ["a", "b"]
 
 
-def test_frames_mark_where_a_model_was_trained(
-    comparison: Comparison, svg: SimpleNamespace
-) -> None:
+def test_frames_mark_where_a_model_was_trained(comparison: Comparison) -> None:
     drawing = cross_site(comparison)
     black = svg.paths(svg.parse(drawing), stroke="#000000", stroke_width="1.4")
     assert len(black) == 2  # local: a at a, local: b at b
@@ -38,8 +37,8 @@ def test_frames_mark_where_a_model_was_trained(
     assert "–: the AUC is not defined" in drawing.caption
 
 
-def test_the_caption_explains_only_what_is_shown(of: SimpleNamespace) -> None:
-    only = Comparison(of.analysis([of.tested("fedavg", "all", "a")]), ["fedavg"])
+def test_the_caption_explains_only_what_is_shown() -> None:
+    only = Comparison(analysis_of([a_test("fedavg", "all", "a")]), ["fedavg"])
     caption = cross_site(only).caption
     assert "frame" not in caption
     assert "–" not in caption
@@ -47,7 +46,7 @@ def test_the_caption_explains_only_what_is_shown(of: SimpleNamespace) -> None:
     assert "mean over seeds" in cross_site(only, over_seeds=True).caption
 
 
-def test_cells_are_readable_and_rank_in_grey(svg: SimpleNamespace) -> None:
+def test_cells_are_readable_and_rank_in_grey() -> None:
     aucs = [0.3, 0.5, 0.57, 0.62, 0.67, 0.72, 0.77, 0.82, 0.87, 0.92, 0.97, 1.0]
     sites = [f"s{i:02d}" for i in range(len(aucs))]
     root = svg.parse(heat_map([HeatRow("fedavg", "all", aucs)], sites))
@@ -77,7 +76,7 @@ def test_luminance(colour: tuple[float, float, float], expected: float) -> None:
     assert luminance(*colour) == pytest.approx(expected, abs=1e-4)
 
 
-def test_many_sites_get_narrow_cells_with_two_decimals(svg: SimpleNamespace) -> None:
+def test_many_sites_get_narrow_cells_with_two_decimals() -> None:
     def count(sites: int, text: str) -> int:
         row = HeatRow("fedavg", "all", [0.875] * sites)
         names = [f"s{i:02d}" for i in range(sites)]
@@ -88,7 +87,7 @@ def test_many_sites_get_narrow_cells_with_two_decimals(svg: SimpleNamespace) -> 
     assert count(12, ".875") == 12
 
 
-def test_long_names_are_tilted_and_cut_in_the_middle(svg: SimpleNamespace) -> None:
+def test_long_names_are_tilted_and_cut_in_the_middle() -> None:
     name = "St-Somewhere-and-the-Royal-University-Hospital"
     row = HeatRow("fedavg", "all", [0.5, 0.5])
     root = svg.parse(heat_map([row], [name, "nih"]))

@@ -1,23 +1,18 @@
 """The page without an analysis, and the sections that need none: costs, sites, environment."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
-from helpers.read_page import page_of
+from helpers.read_page import Page, page_of
+from helpers.small_results import fair_results
 
 from ucadi_flwr.results.experiment import Fold, Results
 
-Make = Callable[..., Results]
-Read = Callable[[str], Any]
-
 
 @pytest.fixture(scope="module")
-def page(results: Results, read: Read) -> Any:
-    return read(page_of(results))
+def page(results: Results) -> Page:
+    return Page(page_of(results))
 
 
-def test_without_an_analysis_no_measure_is_shown(results: Results, read: Read, page: Any) -> None:
+def test_without_an_analysis_no_measure_is_shown(results: Results, page: Page) -> None:
     assert any(model.test for cell in results.cells for model in cell.models)
     assert "No model was tested." in page.text
     assert not any(
@@ -26,9 +21,9 @@ def test_without_an_analysis_no_measure_is_shown(results: Results, read: Read, p
     assert [caption.split(".")[0] for caption in page.captions] == ["Table 1", "Table 2", "Table 3"]
 
 
-def test_nothing_finished(results: Results, read: Read) -> None:
+def test_nothing_finished(results: Results) -> None:
     failed = [cell for cell in results.cells if cell.error is not None]
-    page = read(page_of(results.model_copy(update={"cells": failed})))
+    page = Page(page_of(results.model_copy(update={"cells": failed})))
     assert "svg" not in page.tags
     for part in (
         "No model was tested.",
@@ -42,7 +37,7 @@ def test_nothing_finished(results: Results, read: Read) -> None:
     assert page.table("Cases by site")
 
 
-def test_costs(page: Any) -> None:
+def test_costs(page: Page) -> None:
     groups, names, *rows = page.table("Costs of one run")
     assert groups[4:6] == ["Seconds per round", "MB per site and round"]
     assert names == ["train", "protect", "add", "rest", "all", "up", "down"]
@@ -61,15 +56,15 @@ def test_costs(page: Any) -> None:
     assert "to pool" not in page.text
 
 
-def test_the_size_of_the_pooled_images(results: Results, read: Read) -> None:
+def test_the_size_of_the_pooled_images(results: Results) -> None:
     sites = {
         name: site.model_copy(update={"train_bytes": 10**6}) for name, site in results.sites.items()
     }
-    text = read(page_of(results.model_copy(update={"sites": sites}))).text
+    text = Page(page_of(results.model_copy(update={"sites": sites}))).text
     assert "to pool the training images, files of 24.0 Mbit must be sent." in text
 
 
-def test_participation_and_cases(page: Any) -> None:
+def test_participation_and_cases(page: Page) -> None:
     assert page.table("left out of rounds")[1:] == [
         ["fedavg", "0", "c", "2", "no answer within 600 s"],
         ["fedprox", "0", "a", "1–3, 7", "no answer within 600 s"],
@@ -84,20 +79,20 @@ def test_participation_and_cases(page: Any) -> None:
     ]
 
 
-def test_every_site_took_part(make: Make, read: Read) -> None:
-    text = read(page_of(make(["fedavg"], ["a", "b"]))).text
+def test_every_site_took_part() -> None:
+    text = Page(page_of(fair_results(["fedavg"], ["a", "b"]))).text
     assert "No site was left out of any round." in text
     assert "failed" not in text
 
 
-def test_runs_that_failed_come_before_the_figures(page: Any) -> None:
+def test_runs_that_failed_come_before_the_figures(page: Page) -> None:
     text = page.text
     failed = "fedprox, seed 0, after 4 rounds: round 8: 1 sites answered and min-sites is 2"
     assert "1 of 6 runs failed" in text
     assert text.index("No model was tested.") < text.index(failed) < text.index("Figure 1.")
 
 
-def test_provenance(page: Any) -> None:
+def test_provenance(page: Page) -> None:
     text = page.text
     for part in (
         "Task ct-task task-digest",
@@ -110,23 +105,23 @@ def test_provenance(page: Any) -> None:
         assert text.count(part) == 1
 
 
-def test_results_of_a_phantom_are_marked(results: Results, page: Any, read: Read) -> None:
+def test_results_of_a_phantom_are_marked(results: Results, page: Page) -> None:
     claim = "say nothing about any disease"
     phantom = results.task.model_copy(update={"phantom": True})
     assert claim not in page.text
-    assert claim in read(page_of(results.model_copy(update={"task": phantom}))).text
+    assert claim in Page(page_of(results.model_copy(update={"task": phantom}))).text
 
 
-def test_held_out_sites_are_named(results: Results, page: Any, read: Read) -> None:
+def test_held_out_sites_are_named(results: Results, page: Page) -> None:
     assert "eld out" not in page.text
-    text = read(page_of(results.model_copy(update={"held_out": ["b", "c"]}))).text
+    text = Page(page_of(results.model_copy(update={"held_out": ["b", "c"]}))).text
     assert "Held out (used for tests, never for training): b, c." in text
     assert "Cases by site, part and class; held out: b, c." in text
 
 
-def test_folds(make: Make, read: Read) -> None:
-    results = make(["fedavg"], ["a"])
-    assert "Cross-validation" not in read(page_of(results)).text
+def test_folds() -> None:
+    results = fair_results(["fedavg"], ["a"])
+    assert "Cross-validation" not in Page(page_of(results)).text
     folds = [
         Fold(fold=number, trained_at=site, validation={}, score=score, chosen=chosen)
         for number, site, score, chosen in [
@@ -136,7 +131,7 @@ def test_folds(make: Make, read: Read) -> None:
         ]
     ]
     cell = results.cells[0].model_copy(update={"folds": folds})
-    page = read(page_of(results.model_copy(update={"cells": [cell]})))
+    page = Page(page_of(results.model_copy(update={"cells": [cell]})))
     assert page.table("model of each fold") == [
         ["Strategy", "Seed", "Trained at", "Fold 1", "Fold 2", "Mean ± SD"],
         ["fedavg", "0", "all sites", ".700", ".900 ✓", ".800 ± .141"],
@@ -144,12 +139,12 @@ def test_folds(make: Make, read: Read) -> None:
     ]
 
 
-def test_seeds_are_named_in_order(make: Make, read: Read) -> None:
-    text = read(page_of(make(["fedavg"], ["a"], seeds=(8, 1)))).text
+def test_seeds_are_named_in_order() -> None:
+    text = Page(page_of(fair_results(["fedavg"], ["a"], seeds=(8, 1)))).text
     assert "1 strategy (fedavg) with 2 seeds (1, 8) at 1 site: 2 of 2 runs finished." in text
 
 
-def test_ids_are_unique_and_links_lead_to_sections(page: Any) -> None:
+def test_ids_are_unique_and_links_lead_to_sections(page: Page) -> None:
     ids = [value for _, name, value in page.attributes if name == "id"]
     assert len(set(ids)) == len(ids)
     assert page.tags.count("h1") == 1

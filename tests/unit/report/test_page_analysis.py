@@ -1,27 +1,23 @@
 """The page with an analysis: intervals, comparisons and readers, in order of importance."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from helpers.read_page import page_of
+from helpers.read_page import Page, page_of
+from helpers.small_analysis import a_test, analysis_of, estimate
+from helpers.small_results import fair_results
 
 from ucadi_flwr.recipes.base import ALL_SITES
 from ucadi_flwr.results.analysis import Analysis, Estimate
 from ucadi_flwr.results.experiment import Results
 
-Make = Callable[..., Results]
-Read = Callable[[str], Any]
-
 
 @pytest.fixture(scope="module")
-def page(html: str, read: Read) -> Any:
-    return read(html)
+def page(html: str) -> Page:
+    return Page(html)
 
 
-def test_the_summary_has_means_intervals_and_marks(page: Any) -> None:
+def test_the_summary_has_means_intervals_and_marks(page: Page) -> None:
     assert page.tables[0] == [
         [
             *("Strategy", "Seeds", "all sites 100 cases 40 positive"),
@@ -36,7 +32,7 @@ def test_the_summary_has_means_intervals_and_marks(page: Any) -> None:
     ]
 
 
-def test_sections_are_in_order_of_importance(page: Any) -> None:
+def test_sections_are_in_order_of_importance(page: Page) -> None:
     places = [
         page.text.index(words)
         for words in (
@@ -62,12 +58,12 @@ def test_sections_are_in_order_of_importance(page: Any) -> None:
     assert places == sorted(places)
 
 
-def test_tables_and_figures_are_numbered_as_they_come(page: Any) -> None:
+def test_tables_and_figures_are_numbered_as_they_come(page: Page) -> None:
     numbers = [int(caption.split(".")[0].removeprefix("Table ")) for caption in page.captions]
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_the_cross_site_table_has_the_intervals(page: Any) -> None:
+def test_the_cross_site_table_has_the_intervals(page: Page) -> None:
     assert page.table("The same AUCs")[1:] == [
         ["local: a", ".870 ± .010 † (.820–.920)", "–"],
         ["local: b", ".860 ± .010 (.810–.910)", "– †"],
@@ -76,7 +72,7 @@ def test_the_cross_site_table_has_the_intervals(page: Any) -> None:
     ]
 
 
-def test_decisions_are_shown_per_scan_and_per_patient(page: Any) -> None:
+def test_decisions_are_shown_per_scan_and_per_patient(page: Page) -> None:
     head, group, local, fedavg, patients, *_ = page.table("Decisions for covid")
     assert head == [
         *("Strategy", "Sensitivity", "Specificity", "Precision", "FPR", "F1", "Accuracy")
@@ -88,7 +84,7 @@ def test_decisions_are_shown_per_scan_and_per_patient(page: Any) -> None:
     assert patients == ["fedavg per patient", *measures]
 
 
-def test_confusion_is_by_true_class_and_test_set(page: Any) -> None:
+def test_confusion_is_by_true_class_and_test_set(page: Page) -> None:
     sets, names, *rows = page.table("Cases by true class")
     assert sets == ["Strategy", "True class", "all sites", "a", "b"]
     assert names == ["healthy", "covid"] * 3
@@ -99,15 +95,15 @@ def test_confusion_is_by_true_class_and_test_set(page: Any) -> None:
     assert "With two classes, both have the same AUC" in page.text
 
 
-def test_more_classes_have_their_aucs(fair: Results, read: Read, of: SimpleNamespace) -> None:
+def test_more_classes_have_their_aucs(fair: Results) -> None:
     classes = ["healthy", "mild", "covid"]
     task = fair.task.model_copy(update={"classes": classes})
     each = {name: Estimate(mean=0.5 + 0.1 * i) for i, name in enumerate(classes)}
     tests = [
-        of.tested("fedavg", ALL_SITES, "a", auc_by_class=each),
-        of.tested("fedavg", ALL_SITES, "b"),
+        a_test("fedavg", ALL_SITES, "a", auc_by_class=each),
+        a_test("fedavg", ALL_SITES, "b"),
     ]
-    page = read(page_of(fair.model_copy(update={"task": task}), of.analysis(tests)))
+    page = Page(page_of(fair.model_copy(update={"task": task}), analysis_of(tests)))
     assert page.table("AUC of each class") == [
         ["Strategy", *classes],
         ["a 100 cases"],
@@ -117,7 +113,7 @@ def test_more_classes_have_their_aucs(fair: Results, read: Read, of: SimpleNames
     ]
 
 
-def test_calibration_and_binned_auc(page: Any) -> None:
+def test_calibration_and_binned_auc(page: Page) -> None:
     calibration = page.table("Expected calibration error")
     assert calibration[1:3] == [["ECE"], ["local", *[".770"] * 3]]
     assert calibration[5:7] == [["Brier score"], ["local", *[".880"] * 3]]
@@ -126,7 +122,7 @@ def test_calibration_and_binned_auc(page: Any) -> None:
     ]
 
 
-def test_readers_with_their_ties(page: Any) -> None:
+def test_readers_with_their_ties(page: Page) -> None:
     assert page.table("Readers and the decisions") == [
         ["Reader or model", "Cases", "Sensitivity", "Specificity", "Ties (cases to discuss)"],
         ["fedavg, seed 0 model", "", ".875 (.800–.930)", ".750 (.600–.860)", ""],
@@ -143,7 +139,7 @@ def test_readers_with_their_ties(page: Any) -> None:
     ]
 
 
-def test_every_difference_is_listed(page: Any) -> None:
+def test_every_difference_is_listed(page: Page) -> None:
     assert page.table("All differences") == [
         ["Strategies", "Tested at", "Difference", "95 % interval", "p", "Corrected p"],
         ["AUC, per scan: DeLong"],
@@ -158,25 +154,23 @@ def test_every_difference_is_listed(page: Any) -> None:
     ]
 
 
-def test_signs_are_explained_where_they_are_used(
-    page: Any, make: Make, read: Read, of: SimpleNamespace
-) -> None:
-    one = of.tested("fedavg", ALL_SITES, "a", of.estimate(0.9), seeds=[0])
-    plain = read(page_of(make(["fedavg"], ["a"]), of.analysis([one]))).text
+def test_signs_are_explained_where_they_are_used(page: Page) -> None:
+    one = a_test("fedavg", ALL_SITES, "a", estimate(0.9), seeds=[0])
+    plain = Page(page_of(fair_results(["fedavg"], ["a"]), analysis_of([one]))).text
     for sign in ("± Sample standard", "▲ ▼ Shown", "own model Each case", "– Not defined"):
         assert sign in page.text
         assert sign not in plain
     assert "‡ Held out" not in page.text
-    held_out = of.analysis([one.model_copy(update={"held_out": True})])
-    text = read(page_of(make(["fedavg"], ["a"]), held_out)).text
+    held_out = analysis_of([one.model_copy(update={"held_out": True})])
+    text = Page(page_of(fair_results(["fedavg"], ["a"]), held_out)).text
     assert "‡ Held out" in text
     assert ".900 ‡" in text
 
 
-def test_failed_runs_are_listed_once(results: Results, read: Read, of: SimpleNamespace) -> None:
+def test_failed_runs_are_listed_once(results: Results) -> None:
     warnings = ["fedprox, seed 0 failed and is in no result: x", "fedavg, seed 0 is imprecise"]
-    analysis = of.analysis([of.tested("fedavg", ALL_SITES, "a")], warnings=warnings)
-    page = read(page_of(results, analysis))
+    analysis = analysis_of([a_test("fedavg", ALL_SITES, "a")], warnings=warnings)
+    page = Page(page_of(results, analysis))
     assert "failed and is in no result" not in page.text
     assert "fedavg, seed 0 is imprecise" in page.text
     assert page.text.index("Table 1.") < page.text.index("1 of 6 runs failed")
@@ -189,10 +183,10 @@ def test_failed_runs_are_listed_once(results: Results, read: Read, of: SimpleNam
     assert "local was not compared with fedavg on the 100 cases of a." in page.text
 
 
-def test_many_sites_continue_in_further_tables(make: Make, read: Read, of: SimpleNamespace) -> None:
+def test_many_sites_continue_in_further_tables() -> None:
     sites = [f"s{i:02d}" for i in range(7)]
-    tests = [of.tested("fedavg", ALL_SITES, site, curves=False) for site in (*sites, ALL_SITES)]
-    page = read(page_of(make(["fedavg"], sites), of.analysis(tests)))
+    tests = [a_test("fedavg", ALL_SITES, site, curves=False) for site in (*sites, ALL_SITES)]
+    page = Page(page_of(fair_results(["fedavg"], sites), analysis_of(tests)))
     heads = [
         [cell.split()[0] for cell in table[0]]
         for caption, table in zip(page.captions, page.tables, strict=True)
@@ -203,25 +197,31 @@ def test_many_sites_continue_in_further_tables(make: Make, read: Read, of: Simpl
     assert page.table("Cases by true class")[0][2:] == ["all sites"]
 
 
-def undefined(tested: Any) -> Any:
-    """The same test, with None or nothing wherever that is allowed."""
-    return tested.model_copy(
-        update={
-            "figures": {name: Estimate(mean=None) for name in tested.figures},
-            "auc_by_class": {},
-            "auc_binned": None,
-            "confusion": [],
-            "roc": None,
-            "calibration": [],
-        }
-    )
+def without_values(analysis: Analysis) -> Analysis:
+    """The same tests, with None or nothing wherever that is allowed."""
+    none: dict[str, object] = {
+        "auc_by_class": {},
+        "auc_binned": None,
+        "confusion": [],
+        "roc": None,
+        "calibration": [],
+    }
+    tested = [
+        test.model_copy(
+            update={
+                "figures": {name: Estimate(mean=None) for name in test.figures},
+                **none,
+            }
+        )
+        for test in analysis.tested
+    ]
+    return analysis.model_copy(update={"tested": tested})
 
 
-def test_a_page_of_undefined_values(fair: Results, analysis: Analysis, read: Read) -> None:
+def test_a_page_of_undefined_values(fair: Results, analysis: Analysis) -> None:
     none = Estimate(mean=None)
-    empty = analysis.model_copy(
+    empty = without_values(analysis).model_copy(
         update={
-            "tested": [undefined(tested) for tested in analysis.tested],
             "differences": [
                 d.model_copy(update={"difference": none, "p": None, "p_holm": None})
                 for d in analysis.differences
@@ -245,7 +245,7 @@ def test_a_page_of_undefined_values(fair: Results, analysis: Analysis, read: Rea
         cell.model_copy(update={"rounds": [replace(r, loss=None) for r in cell.rounds]})
         for cell in fair.cells
     ]
-    page = read(page_of(fair.model_copy(update={"cells": silent}), empty))
+    page = Page(page_of(fair.model_copy(update={"cells": silent}), empty))
     assert page.tables[0][2] == ["fedavg reference", "2", "–", "–", "–"]
     assert not {"None", "nan"} & set(page.words)
     assert "the difference in AUC is not defined" in page.text

@@ -4,28 +4,25 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from helpers.read_page import page_of
+from helpers.read_page import Page, page_of
+from helpers.small_analysis import a_difference, a_study, a_test, analysis_of, estimate
 
 from ucadi_flwr.report.page import render, write_report
 from ucadi_flwr.results.analysis import Analysis, read_analysis, write_analysis
 from ucadi_flwr.results.experiment import Fold, Results, write_results
 from ucadi_flwr.results.rounds import FailureRecord
 
-Read = Callable[[str], Any]
 HOSTILE = "<script>alert('x')</script>"
 
 
 @pytest.fixture(scope="module")
-def hostile_html(results: Results, of: SimpleNamespace) -> str:
+def hostile_html(results: Results) -> str:
     """The page of results and an analysis in which every text is a script."""
-    return page_of(hostile(results), hostile_analysis(of))
+    return page_of(hostile(results), hostile_analysis())
 
 
 def hostile(results: Results) -> Results:
@@ -59,20 +56,20 @@ def hostile(results: Results) -> Results:
     )
 
 
-def hostile_analysis(of: SimpleNamespace) -> Analysis:
-    study = of.study(HOSTILE)
+def hostile_analysis() -> Analysis:
+    study = a_study(HOSTILE)
     reader = study.readers[2].model_copy(update={"reader": HOSTILE, "ties": [HOSTILE]})
     other = HOSTILE.upper()
-    analysis: Analysis = of.analysis(
+    analysis: Analysis = analysis_of(
         [
-            of.tested(HOSTILE, "all", HOSTILE, auc_by_class={HOSTILE: of.estimate(0.5)}),
-            of.tested(other, "own", HOSTILE),
-            of.tested(other, HOSTILE, HOSTILE),
+            a_test(HOSTILE, "all", HOSTILE, auc_by_class={HOSTILE: estimate(0.5)}),
+            a_test(other, "own", HOSTILE),
+            a_test(other, HOSTILE, HOSTILE),
         ],
         reference=HOSTILE,
         positive_class=HOSTILE,
         differences=[
-            of.difference(other, HOSTILE, HOSTILE, of.estimate(0.1, 0.0, 0.2), method=HOSTILE)
+            a_difference(other, HOSTILE, HOSTILE, estimate(0.1, 0.0, 0.2), method=HOSTILE)
         ],
         readers=[study.model_copy(update={"readers": [reader]})],
         warnings=[HOSTILE],
@@ -80,8 +77,8 @@ def hostile_analysis(of: SimpleNamespace) -> Analysis:
     return analysis
 
 
-def test_text_stays_text(hostile_html: str, read: Read) -> None:
-    page = read(hostile_html)
+def test_text_stays_text(hostile_html: str) -> None:
+    page = Page(hostile_html)
     assert "<script" not in hostile_html.lower()
     assert page.tables[0][1][0] == f"{HOSTILE} reference"
     reasons = [row[-1] for row in page.table("left out of rounds")[1:]]
@@ -94,11 +91,9 @@ def test_text_stays_text(hostile_html: str, read: Read) -> None:
     assert page.table("Readers and the decisions")[2][4] == f"1: {HOSTILE}"
 
 
-def test_a_page_requests_nothing(
-    html: str, hostile_html: str, results: Results, read: Read
-) -> None:
+def test_a_page_requests_nothing(html: str, hostile_html: str, results: Results) -> None:
     for text in (html, hostile_html, page_of(results)):
-        page = read(text)
+        page = Page(text)
         assert not set(page.tags) & {"script", "link", "img", "iframe", "object", "embed", "base"}
         assert not re.search(r"https?:|//|@import|url\(|data:", text)
         for tag, name, value in page.attributes:
@@ -109,8 +104,8 @@ def test_a_page_requests_nothing(
         assert policy in page.attributes
 
 
-def test_ids_are_unique_and_tables_have_captions(html: str, read: Read) -> None:
-    page = read(html)
+def test_ids_are_unique_and_tables_have_captions(html: str) -> None:
+    page = Page(html)
     ids = [value for _, name, value in page.attributes if name == "id"]
     assert len(set(ids)) == len(ids)
     assert page.tags.count("caption") == page.tags.count("table")

@@ -47,17 +47,17 @@ s4,R1,healthy
     ids=["plain", "BOM and CRLF", "blank lines and spaces", "other order", "header's case"],
 )
 def test_calls_come_in_the_order_of_the_cases(tmp_path: Path, text: str) -> None:
-    found = read(write(tmp_path, text))
-    assert list(found) == ["R1", "R2"]
-    assert found["R1"].tolist() == [True, False, False, False]
-    assert found["R2"].tolist() == [True, False, False, True]
-    assert found["R1"].dtype == np.bool_
+    calls = read(write(tmp_path, text))
+    assert list(calls) == ["R1", "R2"]
+    assert calls["R1"].tolist() == [True, False, False, False]
+    assert calls["R2"].tolist() == [True, False, False, True]
+    assert calls["R1"].dtype == np.bool_
 
 
 def test_a_class_called_no_is_that_class(tmp_path: Path) -> None:
     path = write(tmp_path, "case,reader,call\ns1,R,no\ns2,R,yes\n")
-    found = read_readers(path, ["s1", "s2"], ["yes", "no"], positive=1)
-    assert found["R"].tolist() == [True, False]
+    calls = read_readers(path, ["s1", "s2"], ["yes", "no"], positive=1)
+    assert calls["R"].tolist() == [True, False]
     path = write(tmp_path, "case,reader,call\ns1,R,NO\ns2,R,yes\n")
     with pytest.raises(DataError, match="unknown call: line 2 \\('NO'\\)"):
         read_readers(path, ["s1", "s2"], ["yes", "no"], positive=1)
@@ -126,7 +126,7 @@ def test_a_file_that_is_too_large_or_not_there_is_refused(
         read(write(tmp_path, GOOD))
 
 
-def test_two_cases_of_one_name_cannot_be_told_apart(tmp_path: Path) -> None:
+def test_two_cases_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="two test cases have one name"):
         read(write(tmp_path, GOOD), ["s1", "s1"])
     with pytest.raises(ValueError, match="class 3 of 3"):

@@ -1,15 +1,15 @@
-"""What a failed site is said to have said, out of Flower's words."""
-
-from types import SimpleNamespace
+"""The reason for a site's failure, taken from Flower's text."""
 
 import pytest
+from flwr.app import Error, Message, RecordDict
 
 from ucadi_flwr.limits import REASON_CHARACTERS
 from ucadi_flwr.server.replies import _reason
 
 
+@pytest.mark.usefixtures("server_identity")
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("text", "expected"),
     [
         (
             "ClientApp raised an exception\n<class 'ucadi_flwr.errors.FederationError'>:<'recipe "
@@ -23,8 +23,9 @@ from ucadi_flwr.server.replies import _reason
         ("<class 'ray.exceptions.OutOfMemoryError'>:<'" + "a " * 1000 + "'>", None),
     ],
 )
-def test_the_last_line_is_told_as_the_site_said_it(told: str, expected: str | None) -> None:
-    reply = SimpleNamespace(error=SimpleNamespace(code=2, reason=told))
+def test_the_reason_is_the_last_line_of_the_exception(text: str, expected: str | None) -> None:
+    message = Message(RecordDict(), dst_node_id=1, message_type="train")
+    reply = Message(Error(2, text), reply_to=message)
     long = "OutOfMemoryError: " + "a " * 141 + "…"
     assert _reason(reply) == (expected or long)
     assert len(_reason(reply)) <= REASON_CHARACTERS + 1

@@ -8,7 +8,6 @@ import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
-from flwr.supercore.task_identity import TaskIdentity
 
 from ucadi_flwr.server.replies import SiteFailure, exchange
 
@@ -38,18 +37,15 @@ class SlowGrid:
         return [Message(Error(ErrorCode.MESSAGE_UNAVAILABLE, "out of time"), reply_to=message)]
 
 
+@pytest.mark.usefixtures("server_identity")
 @pytest.mark.parametrize(("answers", "late"), [(3, 0), (2, 1)])
-def test_answers_that_came_while_flower_waited_for_another_count(
-    answers: int, late: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("_run_id", "_node_id", "_task_id"):
-        monkeypatch.setattr(TaskIdentity, name, 1)
+def test_answers_that_came_while_flower_waited_for_another_count(answers: int, late: int) -> None:
     grid = SlowGrid(0.2, answers)
     messages = [
         Message(RecordDict({"config": ConfigRecord()}), node, "query", ttl=60.0)
         for node in range(1, 4)
     ]
-    found = list(exchange(cast(Grid, grid), messages, {}, seconds=0.1))
-    assert sum(not isinstance(reply, SiteFailure) for reply in found) == answers
-    failures = [reply for reply in found if isinstance(reply, SiteFailure)]
+    replies = list(exchange(cast(Grid, grid), messages, {}, seconds=0.1))
+    assert sum(not isinstance(reply, SiteFailure) for reply in replies) == answers
+    failures = [reply for reply in replies if isinstance(reply, SiteFailure)]
     assert [f.reason for f in failures] == ["no answer within 0 s"] * late

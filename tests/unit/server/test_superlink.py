@@ -7,7 +7,6 @@ import httpx
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
-from flwr.supercore.task_identity import TaskIdentity
 
 from ucadi_flwr.server import superlink
 
@@ -40,10 +39,8 @@ class SickGrid:
 
 
 @pytest.fixture
-def message(monkeypatch: pytest.MonkeyPatch) -> Message:
+def message(server_identity: None, monkeypatch: pytest.MonkeyPatch) -> Message:
     monkeypatch.setattr(superlink, "PAUSE", 0.001)
-    for name in ("_run_id", "_node_id", "_task_id"):
-        monkeypatch.setattr(TaskIdentity, name, 1)
     return Message(RecordDict({"config": ConfigRecord()}), 7, "query", ttl=60.0)
 
 
@@ -55,7 +52,7 @@ def test_nodes_are_asked_for_again(message: Message) -> None:
     assert superlink.node_ids(grid()) == {7, 8}
 
 
-def test_a_superlink_that_stays_broken_is_told(
+def test_a_superlink_that_stays_broken_is_an_error(
     message: Message, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(superlink, "PATIENCE", 0.01)
@@ -83,6 +80,6 @@ def test_a_request_that_is_wrong_is_not_repeated(
         call(grid(403, 1))
 
 
-def test_a_message_that_may_not_be_sent_is_told(message: Message) -> None:
+def test_a_message_that_may_not_be_sent_is_an_error(message: Message) -> None:
     with pytest.raises(httpx.HTTPStatusError, match="403"):
         superlink.push(grid(403, 1), message)

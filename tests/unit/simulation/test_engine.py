@@ -1,5 +1,6 @@
 """The engine without a SuperLink: its app's manifest, its resources, and its errors."""
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -8,8 +9,7 @@ import torch
 
 from ucadi_flwr.errors import FederationError, RecipeError
 from ucadi_flwr.processes.flower_app import manifest
-from ucadi_flwr.recipes.run_config import RunConfig, SimulationSettings
-from ucadi_flwr.simulation import engine
+from ucadi_flwr.recipes.run_config import Flat, RunConfig, SimulationSettings
 from ucadi_flwr.simulation.engine import Engine, Resources
 
 VALUES = {
@@ -54,9 +54,9 @@ def test_the_project_s_own_app_has_the_same_keys() -> None:
 @pytest.mark.parametrize(
     ("change", "message"), [({"seed": -1}, "seed"), ({"spy": 1}, "spy"), ({"task": ""}, "task")]
 )
-def test_the_setting_that_is_wrong_is_named(change: dict[str, object], message: str) -> None:
+def test_the_setting_that_is_wrong_is_named(change: Flat, message: str) -> None:
     with pytest.raises(RecipeError, match=f"run-config: {message}: "):
-        RunConfig.read({**VALUES, **change})  # type: ignore[dict-item]
+        RunConfig.read({**VALUES, **change})
 
 
 def test_a_run_without_settings_of_the_simulation_is_a_real_one() -> None:
@@ -84,7 +84,7 @@ def test_a_run_without_settings_of_the_simulation_is_a_real_one() -> None:
 def test_sites_share_the_machine(
     cores: int, gpus: int, sites: int, expected: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine.os, "sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     assert Resources.share(sites) == expected
 

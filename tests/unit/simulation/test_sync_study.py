@@ -60,24 +60,26 @@ def test_times_are_split_and_seeds_averaged() -> None:
 
 
 def test_the_table_is_written_and_printed(tmp_path: Path) -> None:
-    console = Console(file=io.StringIO(), width=200)
+    output = io.StringIO()
+    console = Console(file=output, width=200)
     stored = results(cell("fedavg-e1", 1, 4, 0, 0.8), cell("fedavg-e4", 4, 1, 0, None))
     path = write_study(tmp_path, stored, 900_000, console)
     rows = list(csv.DictReader(path.read_text().splitlines()))
     assert [row["strategy"] for row in rows] == ["fedavg-e1", "fedavg-e4"]
     assert float(rows[0]["total_s"]) == pytest.approx(52.0)
-    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    printed = output.getvalue()
     assert "900 KB/s" in printed
     assert "0.800" in printed
     assert "–" in printed
 
 
 def test_the_table_fits_on_eighty_characters(tmp_path: Path) -> None:
-    console = Console(file=io.StringIO(), width=80)
+    output = io.StringIO()
+    console = Console(file=output, width=80)
     slow = cell("fedavg-ckks-e10", 10, 1, 0, 0.8)
     slow = slow.model_copy(update={"rounds": [slow.rounds[0]] * 200})
     write_study(tmp_path, results(slow), 900_000, console)
-    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    printed = output.getvalue()
     (line,) = [line for line in printed.splitlines() if line.startswith("fedavg")]
     assert line.split() == [
         *("fedavg-ckks-e10", "10", "200", "0.800", "0.750"),

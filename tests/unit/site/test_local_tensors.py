@@ -14,8 +14,8 @@ def tensors(value: float) -> dict[str, np.ndarray]:
 
 
 def value(own: LocalTensors, server_round: int) -> float | None:
-    found = own.after(server_round)
-    return float(found["norm.weight"][0, 0]) if found else None
+    state = own.after(server_round)
+    return float(state["norm.weight"][0, 0]) if state else None
 
 
 def test_a_round_is_taken_up_where_the_one_before_ended(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -89,8 +90,10 @@ def test_coral_weight_at_the_ends_of_the_run() -> None:
 
 
 @given(st.sampled_from(["linear", "exponential"]), st.integers(1, 1000), st.floats(1e-6, 1e6))
-def test_coral_weight_decreases_with_every_step(decay: str, total: int, start: float) -> None:
-    values = [coral_weight(step, total, start, decay) for step in range(total + 1)]  # type: ignore[arg-type]
+def test_coral_weight_decreases_with_every_step(
+    decay: Literal["linear", "exponential"], total: int, start: float
+) -> None:
+    values = [coral_weight(step, total, start, decay) for step in range(total + 1)]
     assert values[0] == start
     assert all(a > b >= 0.0 for a, b in pairwise(values))
 

@@ -32,10 +32,11 @@ def test_disease_differs_from_its_healthy_counterpart_only_in_the_lung(
 
 def test_lesions_have_the_size_that_is_stated_and_grow() -> None:
     patient = draw_patient(np.random.default_rng(0))
-    for label, fewest in (("ground-glass", 9), ("consolidation", 7)):
+    fewest: dict[PhantomLabel, int] = {"ground-glass": 9, "consolidation": 7}
+    for label in fewest:
         lesions = draw_lesions(label, patient, np.random.default_rng(1), 1.0)
         grown = draw_lesions(label, patient, np.random.default_rng(1), 1.2)
-        assert len(lesions) >= fewest
+        assert len(lesions) >= fewest[label]
         assert all(LESION_MM[0] <= 2 * lesion.radius <= LESION_MM[1] for lesion in lesions)
         for before, after in zip(lesions, grown, strict=True):
             assert after.radius == pytest.approx(1.2 * before.radius)

@@ -9,7 +9,9 @@ from ucadi_flwr.data.phantom.geometry import Tubes, make_grid, tube_share
 @pytest.mark.parametrize("radius", [1.5, 4.0, 12.0])
 def test_tubes_hold_the_volume_of_tubes(radius: float) -> None:
     """Against the closed form: a cylinder and two half balls, turned and moved with the patient."""
-    grid = make_grid(np.arange(-60, 60, 3.0, np.float32), (3.0, 3.0), (64, 64), 0.3, (5.0, -8.0))
+    grid = make_grid(
+        np.arange(-60, 60, 3.0, dtype=np.float32), (3.0, 3.0), (64, 64), 0.3, (5.0, -8.0)
+    )
     tubes = Tubes.of((-20.0, -10.0, -25.0, 25.0, 15.0, 20.0, radius))
     length = float(np.linalg.norm(tubes.end - tubes.start))
     expected = np.pi * radius**2 * length + 4 / 3 * np.pi * radius**3

@@ -4,11 +4,13 @@ import os
 import shutil
 import stat
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
 from ucadi_flwr.deployment.kit import files
 from ucadi_flwr.errors import FederationError
+from ucadi_flwr.limits import KIT_FILE_BYTES
 
 
 def mode(path: Path) -> int:
@@ -18,13 +20,13 @@ def mode(path: Path) -> int:
 def test_a_private_file_is_private_before_it_has_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
+    seen: list[tuple[int, int]] = []
     real = os.fdopen
 
-    def spy(descriptor: int, *rest: str) -> object:
+    def spy(descriptor: int, mode: str) -> IO[Any]:
         status = os.fstat(descriptor)
         seen.append((stat.S_IMODE(status.st_mode), status.st_size))
-        return real(descriptor, *rest)
+        return real(descriptor, mode)
 
     monkeypatch.setattr(os, "fdopen", spy)
     former = os.umask(0)
@@ -57,11 +59,11 @@ def test_a_private_file_that_others_may_use_is_refused(tmp_path: Path, bad: int)
 
 
 def test_an_unreadable_file_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "large").write_bytes(bytes(files.KIT_FILE_BYTES + 1))
-    (tmp_path / "exact").write_bytes(bytes(files.KIT_FILE_BYTES))
+    (tmp_path / "large").write_bytes(bytes(KIT_FILE_BYTES + 1))
+    (tmp_path / "exact").write_bytes(bytes(KIT_FILE_BYTES))
     (tmp_path / "latin").write_bytes("Köln".encode("latin-1"))
-    assert len(files.read(tmp_path / "exact")) == files.KIT_FILE_BYTES
-    assert len(files.read_start(tmp_path / "large")) == files.KIT_FILE_BYTES
+    assert len(files.read(tmp_path / "exact")) == KIT_FILE_BYTES
+    assert len(files.read_start(tmp_path / "large")) == KIT_FILE_BYTES
     with pytest.raises(FederationError, match="large: larger than"):
         files.read(tmp_path / "large")
     with pytest.raises(FederationError, match="latin: this is not UTF-8"):

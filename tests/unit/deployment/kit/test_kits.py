@@ -109,6 +109,16 @@ def edit(name: str, old: str, new: str) -> Spoil:
     return change
 
 
+def write_bad_revoked_key(folder: Path) -> None:
+    (folder / "revoked").mkdir()
+    (folder / "revoked" / "C.pub").write_text("x")
+
+
+def replace_context(folder: Path) -> None:
+    (folder / "server.ctx").unlink()
+    SiteKey.create("bfv").context.save(folder / "server.ctx")
+
+
 SERVER_FAULTS: dict[str, tuple[Spoil, str]] = {
     "no settings": (lambda f: (f / "settings.json").unlink(), r"settings\.json: cannot be read"),
     "no certificate": (lambda f: (f / "server.crt").unlink(), r"server\.crt: cannot be read"),
@@ -134,14 +144,11 @@ SERVER_FAULTS: dict[str, tuple[Spoil, str]] = {
         r"B\.pub: this is not a public key",
     ),
     "damaged revoked": (
-        lambda f: ((f / "revoked").mkdir(), (f / "revoked" / "C.pub").write_text("x")),
+        write_bad_revoked_key,
         r"C\.pub: this is not a public key",
     ),
     "another context": (
-        lambda f: (
-            (f / "server.ctx").unlink(),
-            SiteKey.create("bfv").context.save(f / "server.ctx"),
-        ),
+        replace_context,
         r"server\.ctx: not the file",
     ),
     "another scheme": (edit("settings.json", '"bfv"', '"ckks"'), r"server\.ctx: not the file"),

@@ -40,7 +40,7 @@ def test_the_rule() -> None:
 
 
 def test_a_range_is_never_infinite() -> None:
-    largest = np.finfo(np.float32).max
+    largest = float(np.finfo(np.float32).max)
     assert usual_ranges(LAYOUT, with_value("w", largest), {}).tolist()[1] == largest
 
 
