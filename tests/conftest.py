@@ -14,6 +14,7 @@ ENGINE = "tests/integration/test_simulation"
 """The files of these tests share one expensive experiment."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:  # with ``-n 2 --dist loadgroup`` a file's tests stay in one process
         file = item.nodeid.partition("::")[0]
